@@ -1,0 +1,43 @@
+/// Index of each per-CPU counter that the kernel programs keep (map `COUNTERS`, `u64` each).
+///
+/// For execs, at any quiet moment: `ExecSeen = ExecUrgent + ExecBulk + ExecDropped + ExecNoScratch`,
+/// and the agent has received `ExecUrgent + ExecBulk` records. A program that the kernel skipped
+/// because it was entered again on the same processor counts nowhere here; the kernel counts it as
+/// `recursion_misses` of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// Execs for which the program ran.
+    ExecSeen,
+    /// Exec records put into the urgent ring.
+    ExecUrgent,
+    /// Exec records put into the bulk ring.
+    ExecBulk,
+    /// Exec records lost because no ring had room.
+    ExecDropped,
+    /// Exec records lost because this processor has no scratch buffer.
+    ExecNoScratch,
+    /// Urgent exec records that found the urgent ring full and went to the bulk ring.
+    UrgentFull,
+    /// New processes (not threads) seen.
+    ForkSeen,
+    /// Fork records lost because the bulk ring was full.
+    ForkDropped,
+    /// Ends of processes (not threads) seen.
+    ExitSeen,
+    /// Exit records lost because the bulk ring was full.
+    ExitDropped,
+    /// Command lines that could not be read from the new program's memory.
+    ArgvFault,
+    /// Command lines longer than [`ARGV_BYTES_MAX`](crate::ARGV_BYTES_MAX).
+    ArgvTruncated,
+    /// Paths of new programs that are unknown, whatever the reason.
+    ExePathUnknown,
+    /// Paths of parents that are unknown, whatever the reason.
+    ParentPathUnknown,
+}
+
+impl Counter {
+    /// How many counters there are.
+    pub const COUNT: usize = Self::ParentPathUnknown as usize + 1;
+}

@@ -1,0 +1,47 @@
+//! Bounds of what one record can carry, each with the reason for its number.
+
+/// Most bytes of argv copied in one record, NULs included: 32 KiB.
+/// A kernel command line may have 2 MiB (`MAX_ARG_STRINGS`, `include/uapi/linux/binfmts.h` and
+/// `fs/exec.c`); what is beyond the bound is flagged as truncated, never dropped silently.
+pub const ARGV_BYTES_MAX: usize = 32 * 1024;
+
+/// Most bytes of the file name handed to `execve`, NUL included: `PATH_MAX`, the kernel's own bound
+/// (`getname_flags`, `fs/namei.c`).
+pub const FILENAME_BYTES_MAX: usize = 4096;
+
+/// Most bytes of a `#!` interpreter's name, NUL included: `BINPRM_BUF_SIZE`
+/// (`include/uapi/linux/binfmts.h`).
+pub const INTERP_BYTES_MAX: usize = 256;
+
+/// Most bytes of one path section. A path may be longer than `PATH_MAX` when it was built by
+/// relative steps; then its state is [`Unfinished`](crate::PathState::Unfinished).
+pub const PATH_BYTES_MAX: usize = 4096;
+
+/// Most bytes of one path component, NUL included: `NAME_MAX` and one more
+/// (`include/uapi/linux/limits.h`).
+pub const COMPONENT_BYTES_MAX: usize = 256;
+
+/// Most steps of a path walk; a component is a step and a mount crossed is a step. Bounded by what
+/// the verifier of Linux 5.10 accepts for two walks in one program (one million instructions).
+pub const PATH_STEPS_MAX: usize = 64;
+
+/// Where argv begins at the latest: all that stands before it, rounded up to a power of two so that
+/// the verifier can bound it with a mask.
+pub const SECTIONS_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of the buffer in which a processor assembles an exec record.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes of a key in the map of urgent names: the leading ASCII letters of an executable's
+/// basename, zero padded. `python3.11` and `ld-linux-x86-64.so.2` become `python` and `ld`.
+pub const NAME_KEY_BYTES: usize = 16;
+
+const _: () = assert!(
+    size_of::<crate::ExecRecord>()
+        + FILENAME_BYTES_MAX
+        + INTERP_BYTES_MAX
+        + 2 * (PATH_BYTES_MAX + COMPONENT_BYTES_MAX)
+        <= SECTIONS_BYTES_MAX
+);
+const _: () = assert!(SECTIONS_BYTES_MAX + ARGV_BYTES_MAX <= SCRATCH_BYTES);
+const _: () = assert!(SECTIONS_BYTES_MAX.is_power_of_two());

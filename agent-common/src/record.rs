@@ -1,0 +1,143 @@
+//! Layout of the records; the picture is in the crate's head.
+
+/// Version of the record layout. The object is built into the agent, so that a mismatch means a
+/// build error; the decoder refuses it all the same.
+pub const RECORD_VERSION: u16 = 1;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum RecordKind {
+    Exec = 1,
+    Fork = 2,
+    Exit = 3,
+}
+
+/// First bytes of every record.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RecordHeader {
+    /// `CLOCK_BOOTTIME` in nanoseconds (`bpf_ktime_get_boot_ns`).
+    pub time_ns: u64,
+    /// Bytes of the whole record, this header and all sections included.
+    pub bytes: u32,
+    /// A [`RecordKind`].
+    pub kind: u16,
+    /// [`RECORD_VERSION`].
+    pub version: u16,
+}
+
+/// Fixed part of the record of one successful exec.
+///
+/// A start time is the thread-group leader's `start_boottime`, in nanoseconds of `CLOCK_BOOTTIME`.
+/// Identifiers are those of the initial pid and user namespaces.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ExecRecord {
+    pub header: RecordHeader,
+    pub start_ns: u64,
+    pub parent_start_ns: u64,
+    /// Identifier of the cgroup (version 2).
+    pub cgroup_id: u64,
+    /// `arg_end - arg_start`, which may exceed what the record carries.
+    pub argv_bytes_full: u64,
+    pub tgid: u32,
+    /// The thread that called `execve`, before it took the leader's identity.
+    pub tid: u32,
+    pub parent_tgid: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub euid: u32,
+    /// `u32::MAX` when unset.
+    pub login_uid: u32,
+    /// Audit session; `u32::MAX` when unset.
+    pub session_id: u32,
+    /// Inode numbers of the namespaces; 0 when the kernel lacks the member.
+    pub mount_ns: u32,
+    pub pid_ns: u32,
+    pub net_ns: u32,
+    /// Bits of [`ExecFlags`].
+    pub flags: u32,
+    /// Bytes of each section, in the order in which they follow.
+    pub filename_bytes: u32,
+    pub interp_bytes: u32,
+    pub exe_path_bytes: u32,
+    pub parent_path_bytes: u32,
+    pub argv_bytes: u32,
+    /// [`PathState`] of the new program's path and of the parent's.
+    pub exe_state: u8,
+    pub parent_state: u8,
+    pub padding: [u8; 2],
+    pub comm: [u8; 16],
+}
+
+/// A new process (not a thread).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ForkRecord {
+    pub header: RecordHeader,
+    pub start_ns: u64,
+    /// Start of the process that called `fork`, which is not the parent when `CLONE_PARENT` was set.
+    pub creator_start_ns: u64,
+    pub tgid: u32,
+    pub creator_tgid: u32,
+}
+
+/// The end of a process: its last thread is exiting.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ExitRecord {
+    pub header: RecordHeader,
+    pub start_ns: u64,
+    pub tgid: u32,
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<RecordHeader>() == 16);
+const _: () = assert!(size_of::<ExecRecord>() == 136);
+const _: () = assert!(size_of::<ForkRecord>() == 40);
+const _: () = assert!(size_of::<ExitRecord>() == 32);
+
+/// What became of a path walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PathState {
+    /// The section holds the whole path, up to the root of its mount namespace.
+    Known = 0,
+    /// There is no executable: a kernel thread, or a process whose memory is gone.
+    Absent = 1,
+    /// More steps than [`PATH_STEPS_MAX`](crate::PATH_STEPS_MAX) or more bytes than
+    /// [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX).
+    Unfinished = 2,
+    /// A read failed.
+    Fault = 3,
+    /// The parent, its memory or its executable changed during the walk.
+    Changed = 4,
+    /// The mount is not attached to any namespace (`umount -l`), so that the walk ended at a root
+    /// which is no root.
+    Detached = 5,
+    /// The kernel lacks a member that the walk needs.
+    Unsupported = 6,
+}
+
+/// Bits of [`ExecRecord::flags`].
+pub struct ExecFlags;
+
+impl ExecFlags {
+    /// argv was cut at [`ARGV_BYTES_MAX`](crate::ARGV_BYTES_MAX).
+    pub const ARGV_TRUNCATED: u32 = 1 << 0;
+    /// argv could not be read; the section is empty.
+    pub const ARGV_FAULT: u32 = 1 << 1;
+    /// The file handed to `execve` is a script; `interp` names its interpreter.
+    pub const SCRIPT: u32 = 1 << 2;
+    /// The executable has been removed (its dentry is unhashed).
+    pub const EXE_DELETED: u32 = 1 << 3;
+    /// The executable stands in no directory: a memfd or the like.
+    pub const EXE_PSEUDO: u32 = 1 << 4;
+    pub const PARENT_DELETED: u32 = 1 << 5;
+    pub const PARENT_PSEUDO: u32 = 1 << 6;
+    /// File descriptor 1 is `/dev/null`.
+    pub const STDOUT_NULL: u32 = 1 << 7;
+    /// File descriptor 2 is `/dev/null`.
+    pub const STDERR_NULL: u32 = 1 << 8;
+}

@@ -1,0 +1,332 @@
+//! The exec record, at `sched_process_exec`: after the new image is in place and before it runs.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{
+        bpf_get_smp_processor_id,
+        generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str},
+    },
+    programs::BtfTracePointContext,
+};
+use aya_log_ebpf::debug;
+use wallwatch_common::{
+    Counter, ExecFlags, ExecRecord, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, Member, PathState,
+    RECORD_VERSION, RecordHeader, RecordKind, SECTIONS_BYTES_MAX,
+};
+
+use crate::{
+    argv,
+    maps::{SCRATCH, count},
+    path::{self, Walk},
+    submit::{is_urgent, submit},
+    task::{has, load, offset, process_start, read},
+};
+
+/// Gathers and sends the record of the exec that `ctx` tells of.
+#[inline(always)]
+pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
+    count(Counter::ExecSeen);
+    // SAFETY: the helper has no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(scratch) = SCRATCH.get_ptr_mut(cpu as u32) else {
+        count(Counter::ExecNoScratch);
+        return;
+    };
+    let scratch: *mut u8 = scratch.cast();
+    // Arguments of the tracepoint: the task, its thread id before the exec, the binprm.
+    let task: *const u8 = ctx.arg(0);
+    let old_tid: u32 = ctx.arg(1);
+    let binprm: *const u8 = ctx.arg(2);
+
+    // SAFETY: the scratch is larger than the record's head and aligned for it; until the next run on
+    // this processor, which cannot begin before this one ends, it is ours.
+    let record = unsafe { &mut *scratch.cast::<ExecRecord>() };
+    // SAFETY: `task` is an argument of the tracepoint.
+    unsafe { identify(record, task) };
+    record.tid = old_tid;
+
+    let mut at = size_of::<ExecRecord>();
+    // SAFETY: `binprm` is an argument of the tracepoint.
+    at = unsafe { file_names(record, scratch, at, binprm) };
+
+    // SAFETY: `binprm` is an argument of the tracepoint.
+    let exe_file: *const u8 = unsafe { load(binprm, Member::BinprmFile) };
+    let exe_at = at & (SECTIONS_BYTES_MAX - 1);
+    let exe = path::walk(scratch, exe_at, exe_file as u64 + offset(Member::FilePath));
+    at = exe.end();
+    record.exe_path_bytes = (at - exe_at) as u32;
+    record.exe_state = exe.state();
+    let exe_removed = exe.deleted() || exe.pseudo();
+    record.flags |=
+        bit(exe.deleted(), ExecFlags::EXE_DELETED) | bit(exe.pseudo(), ExecFlags::EXE_PSEUDO);
+    if record.exe_state != PathState::Known as u8 {
+        count(Counter::ExePathUnknown);
+        debug!(
+            ctx,
+            "path of process {} is unknown: {}", record.tgid, record.exe_state
+        );
+    }
+
+    // SAFETY: `task` is an argument of the tracepoint.
+    let parent = unsafe { parent_path(scratch, at, task) };
+    let parent_end = parent.end();
+    record.parent_path_bytes = (parent_end - at) as u32;
+    record.parent_state = parent.state();
+    record.flags |= bit(parent.deleted(), ExecFlags::PARENT_DELETED)
+        | bit(parent.pseudo(), ExecFlags::PARENT_PSEUDO);
+    if record.parent_state != PathState::Known as u8 {
+        count(Counter::ParentPathUnknown);
+        debug!(
+            ctx,
+            "path of the parent of {} is unknown: {}", record.tgid, record.parent_state
+        );
+    }
+    at = parent_end;
+
+    // SAFETY: `task` is an argument of the tracepoint.
+    let mm: *const u8 = unsafe { load(task, Member::TaskMm) };
+    // SAFETY: a plain load from the task gave `mm`.
+    let copied = unsafe { argv::copy(scratch, at, mm) };
+    record.argv_bytes_full = copied.bytes_full;
+    record.argv_bytes = copied.bytes as u32;
+
+    // SAFETY: `task` is an argument of the tracepoint.
+    record.flags |= copied.flags | unsafe { null_outputs(task) };
+    let bytes = at + copied.bytes;
+    record.header.bytes = bytes as u32;
+
+    // SAFETY: `exe_at` is below `SECTIONS_BYTES_MAX`, and the scratch goes on after that.
+    let named_urgent = unsafe { is_urgent(scratch.add(exe_at)) };
+    submit(scratch, bytes, named_urgent || exe_removed);
+    let _ = ctx.as_ptr();
+}
+
+#[inline(always)]
+fn bit(set: bool, flag: u32) -> u32 {
+    if set { flag } else { 0 }
+}
+
+/// Who: identifiers, credentials, namespaces, comm.
+///
+/// # Safety
+/// `task` is a task the verifier knows by type.
+#[inline(always)]
+unsafe fn identify(record: &mut ExecRecord, task: *const u8) {
+    record.header = RecordHeader {
+        // SAFETY: the helper has no preconditions.
+        time_ns: unsafe { bpf_ktime_get_boot_ns() },
+        bytes: 0,
+        kind: RecordKind::Exec as u16,
+        version: RECORD_VERSION,
+    };
+    // SAFETY: every load below is from the task, or from a pointer that a plain load gave.
+    unsafe {
+        record.start_ns = process_start(task);
+        record.tgid = load(task, Member::TaskTgid);
+        let parent: *const u8 = load(task, Member::TaskRealParent);
+        record.parent_tgid = load(parent, Member::TaskTgid);
+        record.parent_start_ns = process_start(parent);
+        let cred: *const u8 = load(task, Member::TaskCred);
+        record.uid = load(cred, Member::CredUid);
+        record.gid = load(cred, Member::CredGid);
+        record.euid = load(cred, Member::CredEuid);
+        record.login_uid = u32::MAX;
+        if has([Member::TaskLoginuid]) {
+            record.login_uid = load(task, Member::TaskLoginuid);
+        }
+        record.session_id = u32::MAX;
+        if has([Member::TaskSessionid]) {
+            record.session_id = load(task, Member::TaskSessionid);
+        }
+        let comm: [u64; 2] = [
+            load(task, Member::TaskComm),
+            task.add(offset(Member::TaskComm) as usize + 8)
+                .cast::<u64>()
+                .read_volatile(),
+        ];
+        record.comm = core::mem::transmute::<[u64; 2], [u8; 16]>(comm);
+        record.cgroup_id = bpf_get_current_cgroup_id();
+    }
+    record.padding = [0; 2];
+    record.flags = 0;
+    // SAFETY: `task` is known by type.
+    unsafe { namespaces(record, task) };
+}
+
+/// # Safety
+/// `task` is a task the verifier knows by type.
+#[inline(always)]
+unsafe fn namespaces(record: &mut ExecRecord, task: *const u8) {
+    record.mount_ns = 0;
+    record.net_ns = 0;
+    record.pid_ns = 0;
+    // SAFETY: every load below is from the task, or from a pointer that a plain load gave.
+    unsafe {
+        if has([Member::TaskNsproxy, Member::NsproxyMnt, Member::MntNsInum]) {
+            let nsproxy: *const u8 = load(task, Member::TaskNsproxy);
+            let mount_ns: *const u8 = load(nsproxy, Member::NsproxyMnt);
+            record.mount_ns = load(mount_ns, Member::MntNsInum);
+        }
+        if has([Member::TaskNsproxy, Member::NsproxyNet, Member::NetNsInum]) {
+            let nsproxy: *const u8 = load(task, Member::TaskNsproxy);
+            let net_ns: *const u8 = load(nsproxy, Member::NsproxyNet);
+            record.net_ns = load(net_ns, Member::NetNsInum);
+        }
+        if has([
+            Member::TaskThreadPid,
+            Member::PidLevel,
+            Member::PidNumbers,
+            Member::UpidNs,
+            Member::UpidBytes,
+            Member::PidNsInum,
+        ]) {
+            // The namespace in which the task has its innermost number (`task_active_pid_ns`,
+            // `kernel/pid.c`); nsproxy's is that of its future children.
+            let pid: *const u8 = load(task, Member::TaskThreadPid);
+            let level: u32 = load(pid, Member::PidLevel);
+            let upid =
+                pid as u64 + offset(Member::PidNumbers) + level as u64 * offset(Member::UpidBytes);
+            if let Some(pid_ns) = read::<u64>(upid + offset(Member::UpidNs)) {
+                record.pid_ns = read(pid_ns + offset(Member::PidNsInum)).unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// Copies the names which `execve` was given: the file's and, for a script, the interpreter's.
+/// Returns where they end.
+///
+/// # Safety
+/// `binprm` is a `linux_binprm` the verifier knows by type.
+#[inline(always)]
+unsafe fn file_names(
+    record: &mut ExecRecord,
+    scratch: *mut u8,
+    at: usize,
+    binprm: *const u8,
+) -> usize {
+    // SAFETY: by the caller's promise.
+    let filename: *const u8 = unsafe { load(binprm, Member::BinprmFilename) };
+    // SAFETY: by the caller's promise.
+    let interp: *const u8 = unsafe { load(binprm, Member::BinprmInterp) };
+    let filename_end = copy_string::<FILENAME_BYTES_MAX>(scratch, at, filename as u64);
+    record.filename_bytes = (filename_end - at) as u32;
+    record.interp_bytes = 0;
+    if interp == filename {
+        return filename_end;
+    }
+    record.flags |= ExecFlags::SCRIPT;
+    let interp_end = copy_string::<INTERP_BYTES_MAX>(scratch, filename_end, interp as u64);
+    record.interp_bytes = (interp_end - filename_end) as u32;
+    interp_end
+}
+
+/// Copies a kernel string of at most `MAX` bytes, NUL included; returns where it ends.
+#[inline(always)]
+fn copy_string<const MAX: usize>(scratch: *mut u8, at: usize, string: u64) -> usize {
+    let at = at & (SECTIONS_BYTES_MAX - 1);
+    // SAFETY: `at` is below `SECTIONS_BYTES_MAX`, and the scratch goes on for longer than `MAX` after
+    // that.
+    let target = unsafe { scratch.add(at) };
+    // SAFETY: the helper writes at most `MAX` bytes, or fails.
+    let length =
+        unsafe { bpf_probe_read_kernel_str(target.cast(), MAX as u32, string as *const _) };
+    if length <= 0 {
+        return at;
+    }
+    at + (length as usize & (2 * MAX - 1))
+}
+
+/// The path of the parent's executable. Nothing pins the parent, its memory or its file during the
+/// walk, so all three are read again afterwards: if one changed, the path is unknown.
+///
+/// # Safety
+/// `task` is a task the verifier knows by type.
+#[inline(always)]
+unsafe fn parent_path(scratch: *mut u8, at: usize, task: *const u8) -> Walk {
+    // SAFETY: every load below is from the task, or from a pointer that a plain load gave and that is
+    // not null.
+    unsafe {
+        let parent: *const u8 = load(task, Member::TaskRealParent);
+        let mm: *const u8 = load(parent, Member::TaskMm);
+        if mm.is_null() {
+            return absent(scratch, at);
+        }
+        let file: *const u8 = load(mm, Member::MmExeFile);
+        if file.is_null() {
+            return absent(scratch, at);
+        }
+        let walk = path::walk(scratch, at, file as u64 + offset(Member::FilePath));
+        let parent_after: *const u8 = load(task, Member::TaskRealParent);
+        let mm_after: *const u8 = load(parent_after, Member::TaskMm);
+        let file_after = read::<u64>(mm_after as u64 + offset(Member::MmExeFile));
+        if parent_after != parent || mm_after != mm || file_after != Some(file as u64) {
+            walk.set_state(PathState::Changed);
+        }
+        walk
+    }
+}
+
+#[inline(always)]
+fn absent(scratch: *mut u8, at: usize) -> Walk {
+    let walk = Walk::begin(scratch, at);
+    walk.set_state(PathState::Absent);
+    walk
+}
+
+/// Which of the file descriptors 1 and 2 are `/dev/null`, as bits of [`ExecFlags`].
+///
+/// # Safety
+/// `task` is a task the verifier knows by type.
+#[inline(always)]
+unsafe fn null_outputs(task: *const u8) -> u32 {
+    if !has([
+        Member::TaskFiles,
+        Member::FilesFdt,
+        Member::FdtableMaxFds,
+        Member::FdtableFd,
+        Member::FileInode,
+        Member::InodeRdev,
+        Member::InodeMode,
+    ]) {
+        return 0;
+    }
+    // SAFETY: by the caller's promise.
+    let files: *const u8 = unsafe { load(task, Member::TaskFiles) };
+    // SAFETY: a plain load gave the pointer.
+    let fdt: *const u8 = unsafe { load(files, Member::FilesFdt) };
+    // SAFETY: a plain load gave the pointer.
+    let max_fds: u32 = unsafe { load(fdt, Member::FdtableMaxFds) };
+    if max_fds < 3 {
+        return 0;
+    }
+    let Some(array) = read::<u64>(fdt as u64 + offset(Member::FdtableFd)) else {
+        return 0;
+    };
+    let Some([stdout, stderr]) = read::<[u64; 2]>(array + 8) else {
+        return 0;
+    };
+    bit(is_null_device(stdout), ExecFlags::STDOUT_NULL)
+        | bit(
+            (stderr == stdout && is_null_device(stdout)) || is_null_device(stderr),
+            ExecFlags::STDERR_NULL,
+        )
+}
+
+/// Whether an open file is character device 1:3.
+#[inline(always)]
+fn is_null_device(file: u64) -> bool {
+    const S_IFMT: u16 = 0o170_000;
+    const S_IFCHR: u16 = 0o020_000;
+    /// `MKDEV(1, 3)`, `include/linux/kdev_t.h`.
+    const NULL_DEVICE: u32 = 1 << 20 | 3;
+    if file == 0 {
+        return false;
+    }
+    let Some(inode) = read::<u64>(file + offset(Member::FileInode)) else {
+        return false;
+    };
+    read::<u32>(inode + offset(Member::InodeRdev)) == Some(NULL_DEVICE)
+        && read::<u16>(inode + offset(Member::InodeMode))
+            .is_some_and(|mode| mode & S_IFMT == S_IFCHR)
+}

@@ -1,0 +1,86 @@
+//! The kernel side of wallwatch. It gathers and never judges: every exec becomes a record, and what a
+//! record means is decided by the agent.
+//!
+//! Two sets of programs stand in one object. `exec`, `fork` and `exit` attach to BTF tracepoints and
+//! read the kernel's structures at offsets that the agent resolved; `exec_classic` and `exit_classic`
+//! serve kernels without BTF and send what helpers alone can tell.
+
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(target_arch = "bpf")]
+mod argv;
+#[cfg(target_arch = "bpf")]
+mod classic;
+#[cfg(target_arch = "bpf")]
+mod exec;
+#[cfg(target_arch = "bpf")]
+mod lineage;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod path;
+#[cfg(target_arch = "bpf")]
+mod submit;
+#[cfg(target_arch = "bpf")]
+mod task;
+
+#[cfg(target_arch = "bpf")]
+mod programs {
+    use aya_ebpf::{
+        macros::{btf_tracepoint, tracepoint},
+        programs::{BtfTracePointContext, TracePointContext},
+    };
+
+    use crate::{classic, exec, lineage};
+
+    #[btf_tracepoint(function = "sched_process_exec")]
+    pub(crate) fn exec(ctx: BtfTracePointContext) -> i32 {
+        exec::try_exec(&ctx);
+        0
+    }
+
+    #[btf_tracepoint(function = "sched_process_fork")]
+    pub(crate) fn fork(ctx: BtfTracePointContext) -> i32 {
+        lineage::try_fork(&ctx);
+        0
+    }
+
+    #[btf_tracepoint(function = "sched_process_exit")]
+    pub(crate) fn exit(ctx: BtfTracePointContext) -> i32 {
+        lineage::try_exit(&ctx);
+        0
+    }
+
+    #[tracepoint(category = "sched", name = "sched_process_exec")]
+    pub(crate) fn exec_classic(ctx: TracePointContext) -> u32 {
+        classic::try_exec(&ctx);
+        0
+    }
+
+    #[tracepoint(category = "sched", name = "sched_process_exit")]
+    pub(crate) fn exit_classic(_ctx: TracePointContext) -> u32 {
+        classic::try_exit();
+        0
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+
+    /// Helpers such as `bpf_probe_read_kernel` are for GPL-compatible programs only.
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}
+
+/// For other targets this is a program that says where the real one comes from, so that
+/// `cargo build --workspace` works without a compiler for eBPF.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {
+    #[expect(clippy::print_stderr, reason = "it is all this program does")]
+    {
+        eprintln!("wallwatch-ebpf runs in the kernel; build it with: cargo xtask ebpf");
+    }
+    std::process::exit(64);
+}

@@ -1,0 +1,51 @@
+//! Every map, its size, and why that size.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use wallwatch_common::{Counter, Member, NAME_KEY_BYTES, SCRATCH_BYTES};
+
+/// All records but the urgent. The agent sets the size at load; 4 MiB hold more than a second of a
+/// stopped agent at 18,000 execs a second.
+#[map]
+pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Execs that may be firewall work, which wake the agent at once. The agent sets the size at load.
+#[map]
+pub(crate) static URGENT: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
+
+/// Which executables are urgent: leading letters of their basename. Filled by the agent at start.
+#[map]
+pub(crate) static URGENT_NAMES: HashMap<[u8; NAME_KEY_BYTES], u8> =
+    HashMap::with_max_entries(256, 0);
+
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Counter::COUNT as u32, 0);
+
+/// Where one processor assembles an exec record. The alignment is that of the record's head.
+#[repr(C, align(8))]
+pub(crate) struct Scratch {
+    bytes: [u8; SCRATCH_BYTES],
+}
+
+/// One scratch for each possible processor, whose number the agent sets at load. A plain array,
+/// because a per-CPU value is capped at 32 KiB (`PCPU_MIN_UNIT_SIZE`, `mm/percpu.c`).
+#[map]
+pub(crate) static SCRATCH: Array<Scratch> = Array::with_max_entries(1, 0);
+
+/// Offsets of the kernel members, by [`Member`]. Written by the agent before the load; the map is
+/// frozen then, so that the verifier knows each value.
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: [u32; Member::COUNT] = [u32::MAX; Member::COUNT];
+
+/// A program that is entered again on its processor is skipped by the kernel, and each counter
+/// belongs to one program: a plain addition loses nothing.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: the pointer is to this processor's own value, which lives as long as the map.
+        unsafe { *value += 1 }
+    }
+}

@@ -1,0 +1,192 @@
+//! The path of a file: a walk over dentries and mounts, up to the root of the mount namespace.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use wallwatch_common::{
+    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PATH_STEPS_MAX, PathState, SCRATCH_BYTES,
+    SECTIONS_BYTES_MAX,
+};
+
+use crate::task::{has, offset, read};
+
+/// Where a walk stands in the scratch, and what it found. It is kept in the scratch's own memory and
+/// not in registers: the verifier forgets what it knew of a value that went through a map, so that the
+/// many ends of a walk look the same to it and what follows is checked once, not once for each end.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk(*mut u64);
+
+/// The memory of a walk lies at the end of the scratch, behind all that a record can fill.
+const WALK_MEMORY_AT: usize = SCRATCH_BYTES - 64;
+
+/// Words of that memory: where the next component goes; a `PathState`; whether the file has been
+/// removed from its directory; whether it stands in no directory.
+const END: usize = 0;
+const STATE: usize = 1;
+const DELETED: usize = 2;
+const PSEUDO: usize = 3;
+
+impl Walk {
+    /// A walk that has found nothing yet and will put its components at `at`.
+    #[inline(always)]
+    pub(crate) fn begin(scratch: *mut u8, at: usize) -> Self {
+        // SAFETY: the scratch is larger than `WALK_MEMORY_AT`, which is a multiple of 8.
+        let walk = Self(unsafe { scratch.add(WALK_MEMORY_AT).cast() });
+        walk.put(END, at as u64);
+        walk.put(STATE, PathState::Fault as u64);
+        walk.put(DELETED, 0);
+        walk.put(PSEUDO, 0);
+        walk
+    }
+
+    /// Where the section ends.
+    #[inline(always)]
+    pub(crate) fn end(self) -> usize {
+        self.get(END) as usize & (SECTIONS_BYTES_MAX - 1)
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(self) -> u8 {
+        self.get(STATE) as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_state(self, state: PathState) {
+        self.put(STATE, state as u64);
+    }
+
+    #[inline(always)]
+    pub(crate) fn deleted(self) -> bool {
+        self.get(DELETED) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn pseudo(self) -> bool {
+        self.get(PSEUDO) != 0
+    }
+
+    #[inline(always)]
+    fn get(self, word: usize) -> u64 {
+        // SAFETY: the memory has room for eight words. Volatile, or the value would stay in a register.
+        unsafe { self.0.add(word).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn put(self, word: usize, value: u64) {
+        // SAFETY: as in `get`.
+        unsafe { self.0.add(word).write_volatile(value) }
+    }
+}
+
+/// Three neighbours in `struct dentry`, read at once: `d_parent` and the two words of `d_name`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct DentryLinks {
+    parent: u64,
+    hash_and_length: u64,
+    name: u64,
+}
+
+/// Appends the components of `struct path` at address `path` to the scratch, leaf first.
+///
+/// The state is `Known` only when the walk came to the root of a mount namespace; whatever else
+/// happens, the section must not be taken for a path.
+#[inline(always)]
+pub(crate) fn walk(scratch: *mut u8, at: usize, path: u64) -> Walk {
+    let walk = Walk::begin(scratch, at);
+    if let Some(state) = try_walk(walk, scratch, at, path) {
+        walk.set_state(state);
+    }
+    walk
+}
+
+/// `None` when a read failed.
+#[inline(always)]
+fn try_walk(walk: Walk, scratch: *mut u8, at: usize, path: u64) -> Option<PathState> {
+    let vfsmount = read::<u64>(path + offset(Member::PathMnt))?;
+    let mut dentry = read::<u64>(path + offset(Member::PathDentry))?;
+    let mut mount_root = read::<u64>(vfsmount + offset(Member::VfsmountRoot))?;
+    let mut mount = vfsmount - offset(Member::MountMnt);
+    if dentry != mount_root && unhashed(dentry) {
+        walk.put(DELETED, 1);
+    }
+    let mut step = 0;
+    while step < PATH_STEPS_MAX {
+        step += 1;
+        if dentry == mount_root {
+            let parent = read::<u64>(mount + offset(Member::MountParent))?;
+            if parent == mount {
+                return root_state(mount);
+            }
+            dentry = read::<u64>(mount + offset(Member::MountMountpoint))?;
+            mount_root =
+                read::<u64>(parent + offset(Member::MountMnt) + offset(Member::VfsmountRoot))?;
+            mount = parent;
+            continue;
+        }
+        let links = links(dentry)?;
+        let end = walk.end();
+        if end - at > PATH_BYTES_MAX - COMPONENT_BYTES_MAX {
+            return Some(PathState::Unfinished);
+        }
+        walk.put(END, append_name(scratch, end, links.name)? as u64);
+        if links.parent == dentry {
+            // A root that is not its mount's: at the first step the file has no directory (a memfd),
+            // later the directory was moved out of the mount.
+            if step > 1 {
+                return Some(PathState::Detached);
+            }
+            walk.put(PSEUDO, 1);
+            walk.put(DELETED, 0);
+            return Some(PathState::Known);
+        }
+        dentry = links.parent;
+    }
+    Some(PathState::Unfinished)
+}
+
+/// Copies one component, with its NUL; returns where it ends.
+#[inline(always)]
+fn append_name(scratch: *mut u8, at: usize, name: u64) -> Option<usize> {
+    let at = at & (SECTIONS_BYTES_MAX - 1);
+    // SAFETY: `at` is below `SECTIONS_BYTES_MAX`, and the scratch goes on for longer than a component
+    // after that.
+    let target = unsafe { scratch.add(at) };
+    // SAFETY: the helper writes at most `COMPONENT_BYTES_MAX` bytes, or fails.
+    let length = unsafe {
+        bpf_probe_read_kernel_str(target.cast(), COMPONENT_BYTES_MAX as u32, name as *const _)
+    };
+    if length <= 0 {
+        return None;
+    }
+    Some(at + (length as usize & (2 * COMPONENT_BYTES_MAX - 1)))
+}
+
+#[inline(always)]
+fn links(dentry: u64) -> Option<DentryLinks> {
+    if offset(Member::DentryName) == offset(Member::DentryParent) + 16 {
+        return read::<DentryLinks>(dentry + offset(Member::DentryParent));
+    }
+    Some(DentryLinks {
+        parent: read(dentry + offset(Member::DentryParent))?,
+        hash_and_length: 0,
+        name: read(dentry + offset(Member::DentryName))?,
+    })
+}
+
+/// Whether the directory entry is gone (`d_unhashed`, `include/linux/dcache.h`).
+#[inline(always)]
+fn unhashed(dentry: u64) -> bool {
+    has([Member::DentryHash]) && read::<u64>(dentry + offset(Member::DentryHash)) == Some(0)
+}
+
+/// The walk stands at a mount which is its own parent: the root of a namespace, or of a tree that
+/// `umount -l` cut off (`mnt_ns` is null then, `umount_tree`, `fs/namespace.c`).
+#[inline(always)]
+fn root_state(mount: u64) -> Option<PathState> {
+    if !has([Member::MountNs]) {
+        return Some(PathState::Known);
+    }
+    match read::<u64>(mount + offset(Member::MountNs))? {
+        0 => Some(PathState::Detached),
+        _ => Some(PathState::Known),
+    }
+}
