@@ -1,0 +1,24 @@
+//! wallwatch: knows, on the host and at once, when a Linux firewall is being opened, and by whom.
+//!
+//! ```text
+//!   host ──────────────→ pipeline ──────────────→ delivery
+//!   bytes and facts      what they mean           copies that last
+//! ```
+
+pub mod cli;
+pub mod exit_code;
+
+#[forbid(unsafe_code)]
+pub mod config;
+#[forbid(unsafe_code)]
+pub mod delivery;
+pub mod host;
+#[forbid(unsafe_code)]
+pub mod pipeline;
+
+pub mod recording;
+
+pub mod record;
+pub mod replay;
+pub mod rules;
+pub mod run;

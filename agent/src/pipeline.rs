@@ -1,0 +1,88 @@
+//! The brain: bytes and facts in, alerts out. It does no I/O and reads no clock; `now` is an argument.
+
+use std::time::Duration;
+
+pub mod alert;
+pub mod decode;
+pub mod detect;
+pub mod exec;
+pub mod process_tree;
+
+use alert::{Alert, Ancestor};
+use detect::Detector;
+use exec::{Event, ExePath, Time};
+use process_tree::{ProcessTree, TreeLimits};
+
+/// The stages, in the order in which an event passes them.
+pub struct Pipeline {
+    tree: ProcessTree,
+    detector: Detector,
+}
+
+impl Pipeline {
+    pub fn new(detector: Detector, tree_limits: TreeLimits) -> Self {
+        Self {
+            tree: ProcessTree::new(tree_limits),
+            detector,
+        }
+    }
+
+    pub fn handle_event(&mut self, event: &Event, now: Time) {
+        self.tree.handle_event(event);
+        if let Event::Exec(exec) = event {
+            self.detector.handle_exec(exec, now);
+        }
+    }
+
+    /// Harmless early, harmful late: sends what is due and lets go of what is over.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.detector.handle_timeout(now);
+    }
+
+    /// The input has ended (a replay): every open alert gets its last revision.
+    pub fn handle_end(&mut self, now: Time) {
+        self.detector.handle_end(now);
+    }
+
+    /// The agent stops, nothing is over: every open alert is brought up to date.
+    pub fn flush(&mut self, now: Time) {
+        self.detector.flush(now);
+    }
+
+    /// How long from `now` until [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self, now: Time) -> Option<Duration> {
+        self.detector.poll_timeout(now)
+    }
+
+    pub fn next_alert(&mut self) -> Option<Alert> {
+        let mut alert = self.detector.next_alert()?;
+        alert.ancestry = self.tree.lineage(alert.parent);
+        if alert.ancestry.is_empty() {
+            alert.ancestry.push(parent_alone(&alert));
+        }
+        Some(alert)
+    }
+
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    pub fn tree(&self) -> &ProcessTree {
+        &self.tree
+    }
+}
+
+/// What the execs themselves tell about the parent, when the tree has lost it.
+fn parent_alone(alert: &Alert) -> Ancestor {
+    Ancestor {
+        process: alert.parent,
+        exe: match alert.parent_unknown {
+            Some(reason) => ExePath::Unknown(reason),
+            None => ExePath::Known(alert.key.parent_process_path.clone()),
+        },
+        command_line: Vec::new(),
+        command_line_bytes_full: 0,
+        exec_time: None,
+        ended: false,
+    }
+}

@@ -1,0 +1,296 @@
+//! The detection stage: clause, extract, group, window, threshold, suppress, in this order.
+
+pub mod rule;
+
+pub mod clause;
+pub mod glob;
+
+pub mod extract;
+
+pub mod excerpt;
+pub mod member;
+
+pub mod group;
+
+pub mod sightings;
+pub mod window;
+
+pub mod aggregate;
+pub mod tally;
+
+pub mod finding;
+pub mod findings;
+
+pub mod suppress;
+
+pub mod counters;
+pub mod limits;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use self::counters::{DetectorCounters, DetectorLevels};
+pub use self::limits::Limits;
+pub use self::rule::{Rule, RuleError};
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+use self::aggregate::{Added, Row, Terms};
+use self::clause::found;
+use self::finding::{Finding, OpenAlert};
+use self::findings::Findings;
+use self::group::{Group, UNKNOWN, alert_id, group_key, host_id};
+use self::member::Member;
+use self::window::LATENESS_NS;
+use super::alert::{Alert, AlertState, Blindness, ClauseMatch, GroupKey};
+use super::exec::{ExePath, Exec, Time};
+
+/// Applies one rule to a stream of execs.
+///
+/// It judges by the time in each exec. `now` only says when nothing more can come, and when a line
+/// is due; so a recording gives the alerts that the host gave.
+#[derive(Debug)]
+pub struct Detector {
+    rule: Rule,
+    terms: Terms,
+    findings: Findings,
+    alerts: VecDeque<Alert>,
+    counters: DetectorCounters,
+    activity: u64,
+    /// The command line at hand.
+    process: Vec<u8>,
+}
+
+impl Detector {
+    pub fn new(rule: Rule, limits: Limits) -> Self {
+        let suppressed = rule.filters().names().map(|name| (name.to_owned(), 0));
+        Self {
+            terms: Terms {
+                window: rule.window(),
+                port_count_min: rule.port_count_min(),
+                limits,
+            },
+            findings: Findings::default(),
+            alerts: VecDeque::new(),
+            counters: DetectorCounters {
+                suppressed: suppressed.collect(),
+                ..DetectorCounters::default()
+            },
+            activity: 0,
+            process: Vec::new(),
+            rule,
+        }
+    }
+
+    pub fn handle_exec(&mut self, exec: &Exec, now: Time) {
+        self.counters.execs += 1;
+        let mut process = mem::take(&mut self.process);
+        exec.argv.join_into(&mut process);
+        if process.is_empty() {
+            process.extend_from_slice(UNKNOWN.as_bytes());
+        }
+        if self.rule.clauses().hold(&process, exec.parent_exe.known()) {
+            self.handle_match(exec, &process, now);
+        }
+        self.process = process;
+        self.handle_timeout(now);
+    }
+
+    /// Closes what can have no more execs, and makes the lines that are due. Harmless early, harmful
+    /// late.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let moment = self.terms.window.clock(now);
+        while let Some(mut finding) = self.findings.take_expired(moment) {
+            self.make_line(&mut finding, AlertState::Closed, now);
+            if finding.begin_afresh() {
+                self.findings.put(finding);
+            }
+        }
+        while let Some(mut finding) = self.findings.take_update_due(now.boot_ns) {
+            self.make_line(&mut finding, AlertState::Open, now);
+            self.findings.put(finding);
+        }
+    }
+
+    /// The input has ended: makes the last line of every open alert. Nothing is held afterwards.
+    pub fn handle_end(&mut self, now: Time) {
+        while let Some(mut finding) = self.findings.take_least_wanted() {
+            self.make_line(&mut finding, AlertState::Closed, now);
+        }
+    }
+
+    /// The agent stops, and nothing is over: makes the lines that are due or will be.
+    pub fn flush(&mut self, now: Time) {
+        while let Some(mut finding) = self.findings.take_update_due(u64::MAX) {
+            self.make_line(&mut finding, AlertState::Open, now);
+            self.findings.put(finding);
+        }
+    }
+
+    /// How long from `now` until [`handle_timeout`](Self::handle_timeout) wants to be called;
+    /// `None` when nothing is pending.
+    pub fn poll_timeout(&self, now: Time) -> Option<Duration> {
+        let moment = self.terms.window.clock(now);
+        let expiry_ns = self.findings.next_expiry();
+        let update_ns = self.findings.next_update_ns();
+        let waits = [
+            expiry_ns.map(|due| due.saturating_sub(moment)),
+            update_ns.map(|due| due.saturating_sub(now.boot_ns)),
+        ];
+        waits.into_iter().flatten().min().map(Duration::from_nanos)
+    }
+
+    /// The next line to report. Its ancestry is empty and the losses of the whole host are 0: they
+    /// are not known here.
+    pub fn next_alert(&mut self) -> Option<Alert> {
+        self.alerts.pop_front()
+    }
+
+    pub fn counters(&self) -> DetectorCounters {
+        self.counters.clone()
+    }
+
+    pub fn levels(&self) -> DetectorLevels {
+        self.findings.levels()
+    }
+
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    fn handle_match(&mut self, exec: &Exec, process: &[u8], now: Time) {
+        self.counters.matched += 1;
+        let group = Group {
+            key: group_key(exec),
+            bucket_end: self.terms.window.bucket_end(exec.time),
+        };
+        let mut finding = match self.findings.take(&group) {
+            Some(finding) => finding,
+            None => self.begin(group, now),
+        };
+        self.activity += 1;
+        let member = Member::new(&self.rule, exec, process);
+        match finding.add(member, self.activity, now, &mut self.counters) {
+            Added::Duplicate => self.counters.duplicates += 1,
+            Added::Late => self.counters.late += 1,
+            Added::Waiting | Added::Grown => {}
+            Added::Crossed => self.open(&mut finding, exec, process, now),
+        }
+        self.findings.put(finding);
+        self.bound_evidence();
+    }
+
+    /// A group of which nothing is held, in the room that another leaves if need be.
+    fn begin(&mut self, group: Group, now: Time) -> Finding {
+        let moment = self.terms.window.clock(now);
+        if group
+            .bucket_end
+            .is_some_and(|end| end.saturating_add(LATENESS_NS) <= moment)
+        {
+            self.counters.late += 1;
+        }
+        while self.findings.levels().groups >= self.terms.limits.groups_max.max(1)
+            && let Some(mut spared) = self.findings.take_least_wanted()
+        {
+            self.counters.groups_evicted += 1;
+            self.make_line(&mut spared, AlertState::Closed, now);
+        }
+        Finding::new(group, self.terms)
+    }
+
+    fn open(&mut self, finding: &mut Finding, exec: &Exec, process: &[u8], now: Time) {
+        if finding.alert().is_some() {
+            self.make_line(finding, AlertState::Closed, now);
+            finding.begin_afresh();
+        }
+        let Some(row) = finding.row() else { return };
+        let rule_id = &self.rule.identity().id;
+        let key = &finding.group().key;
+        finding.open(OpenAlert {
+            id: alert_id(rule_id, host_id(exec), key, row.first.guid),
+            matched: self.explain(exec, process),
+            parent: exec.parent,
+            parent_unknown: match exec.parent_exe {
+                ExePath::Known(_) => None,
+                ExePath::Unknown(reason) => Some(reason),
+            },
+            revision: 0,
+            line_boot_ns: now.boot_ns,
+            changed: false,
+        });
+        self.make_line(finding, AlertState::Open, now);
+    }
+
+    fn explain(&self, exec: &Exec, process: &[u8]) -> Vec<ClauseMatch> {
+        let clauses = self.rule.clauses();
+        let mut matched = clauses.explain(process, exec.parent_exe.known());
+        let extractor = self.rule.extractor();
+        if let Some(extracted) = extractor.extract(process) {
+            matched.push(found(extractor.spl(), process, extracted.range));
+        }
+        matched
+    }
+
+    /// Makes a line of the finding's alert, if it has one, and reports it unless a filter fits. A
+    /// line withheld takes no number: the first one reported is revision 0.
+    fn make_line(&mut self, finding: &mut Finding, state: AlertState, now: Time) {
+        let (Some(alert), Some(row)) = (finding.alert(), finding.row()) else {
+            return;
+        };
+        let fits = row.fits.clone();
+        let line = self.line(&finding.group().key, alert, row, state);
+        let suppressing = self.rule.filters().suppressing(&line, &fits);
+        finding.line_made(now, suppressing.is_none());
+        if let Some(name) = suppressing {
+            *self.counters.suppressed.entry(name.to_owned()).or_default() += 1;
+            return;
+        }
+        match line.revision {
+            0 => self.counters.alerts += 1,
+            _ => self.counters.updates += 1,
+        }
+        self.alerts.push_back(line);
+    }
+
+    fn line(&self, key: &GroupKey, alert: &OpenAlert, row: Row, state: AlertState) -> Alert {
+        Alert {
+            id: alert.id,
+            revision: alert.revision,
+            state,
+            rule: self.rule.identity().clone(),
+            window_mode: self.terms.window.mode(),
+            window_span_s: self.rule.window_spec().span_s,
+            first_seen: row.first.time,
+            last_seen: row.last_seen,
+            key: key.clone(),
+            processes_exec: row.processes_exec,
+            port_count: row.ports.len() as u64,
+            ports: row.ports,
+            guids: row.guids,
+            pids: row.pids,
+            count: row.count,
+            blindness: Blindness {
+                truncated: row.truncated,
+                faults: row.faults,
+                lost: 0,
+                execs_omitted: row.count.saturating_sub(row.execs.len() as u64),
+            },
+            execs: row.execs,
+            matched: alert.matched.clone(),
+            parent: alert.parent,
+            parent_unknown: alert.parent_unknown,
+            ancestry: Vec::new(),
+        }
+    }
+
+    fn bound_evidence(&mut self) {
+        while self.findings.levels().evidence_bytes > self.terms.limits.evidence_bytes_max
+            && let Some(mut finding) = self.findings.take_oldest_with_evidence()
+        {
+            finding.strip(&mut self.counters);
+            self.findings.put(finding);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A rule: what its file says ([`RuleSpec`]) and what runs ([`Rule`]).
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use super::clause::Clauses;
+use super::extract::Extractor;
+use super::glob::Glob;
+use super::suppress::Filters;
+use super::window::Window;
+use crate::pipeline::alert::{RuleIdentity, WindowMode};
+
+/// What the rule's file says, already checked for types and bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSpec {
+    pub identity: RuleIdentity,
+    /// Globs over `process`; all must hold.
+    pub process: Vec<String>,
+    /// Globs over `parent_process_path`; none may hold. An unknown path passes.
+    pub not_parent_process_path: Vec<String>,
+    /// `rex`: the literal text before the port.
+    pub port_prefix: String,
+    /// `rex`: the ports, in the order in which they are tried.
+    pub ports: Vec<String>,
+    /// `where port_count >= N`.
+    pub port_count_min: u64,
+    pub window: WindowSpec,
+    pub filters: Vec<FilterSpec>,
+}
+
+/// Which execs count together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSpec {
+    pub mode: WindowMode,
+    /// Length in seconds, 1 to 86,400.
+    pub span_s: u64,
+    /// Tumbling only: where a window begins, in seconds after a multiple of the span (UTC). The
+    /// scheduled search has spans of an hour that begin at minute 50.
+    pub offset_s: u64,
+}
+
+/// One entry of the allow-list that Splunk calls `…_filter`: a finished row that fits every column
+/// it names is not reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterSpec {
+    /// What the operator calls it; counted and shown under this name.
+    pub name: String,
+    /// Columns and the globs of which one must hold. Of a column with several values, each value
+    /// must fit.
+    pub columns: Vec<(FilterColumn, Vec<String>)>,
+}
+
+/// A column of the finished row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterColumn {
+    ProcessName,
+    ParentProcessName,
+    ParentProcessId,
+    Dest,
+    User,
+    ParentProcessPath,
+    ProcessPath,
+    ProcessesExec,
+    Ports,
+}
+
+impl FilterColumn {
+    pub const ALL: [Self; 9] = [
+        Self::ProcessName,
+        Self::ParentProcessName,
+        Self::ParentProcessId,
+        Self::Dest,
+        Self::User,
+        Self::ParentProcessPath,
+        Self::ProcessPath,
+        Self::ProcessesExec,
+        Self::Ports,
+    ];
+
+    /// Its name in the row and in a rule's file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ProcessName => "process_name",
+            Self::ParentProcessName => "parent_process_name",
+            Self::ParentProcessId => "parent_process_id",
+            Self::Dest => "dest",
+            Self::User => "user",
+            Self::ParentProcessPath => "parent_process_path",
+            Self::ProcessPath => "process_path",
+            Self::ProcessesExec => "processes_exec",
+            Self::Ports => "ports",
+        }
+    }
+}
+
+/// A rule that runs: a [`RuleSpec`] with its patterns compiled.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    identity: Arc<RuleIdentity>,
+    clauses: Clauses,
+    extractor: Extractor,
+    port_count_min: usize,
+    window_spec: WindowSpec,
+    filters: Filters,
+}
+
+impl Rule {
+    pub fn compile(spec: RuleSpec) -> Result<Self, RuleError> {
+        refuse_what_cannot_work(&spec)?;
+        let RuleSpec {
+            identity,
+            process,
+            not_parent_process_path,
+            port_prefix,
+            ports,
+            port_count_min,
+            window,
+            filters,
+        } = spec;
+        Ok(Self {
+            identity: Arc::new(identity),
+            clauses: Clauses::new(globs(&process)?, globs(&not_parent_process_path)?),
+            extractor: Extractor::compile(&port_prefix, &ports).map_err(RuleError::pattern)?,
+            port_count_min: usize::try_from(port_count_min).unwrap_or(usize::MAX),
+            window_spec: window,
+            filters: Filters::compile(filters).map_err(RuleError::pattern)?,
+        })
+    }
+
+    pub fn identity(&self) -> &Arc<RuleIdentity> {
+        &self.identity
+    }
+
+    pub fn clauses(&self) -> &Clauses {
+        &self.clauses
+    }
+
+    pub fn extractor(&self) -> &Extractor {
+        &self.extractor
+    }
+
+    pub fn port_count_min(&self) -> usize {
+        self.port_count_min
+    }
+
+    pub fn window_spec(&self) -> WindowSpec {
+        self.window_spec
+    }
+
+    pub fn window(&self) -> Window {
+        Window::new(self.window_spec)
+    }
+
+    pub fn filters(&self) -> &Filters {
+        &self.filters
+    }
+}
+
+/// Why a rule cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleError {
+    /// Without a clause over `process` every exec of the host would count.
+    NoProcessClause,
+    EmptyPort,
+    /// The threshold is 0, or more than the ports there are.
+    PortCountMin {
+        port_count_min: u64,
+        ports: usize,
+    },
+    EmptySpan,
+    /// It would withhold everything.
+    FilterWithoutColumn {
+        filter: String,
+    },
+    /// It would withhold nothing.
+    ColumnWithoutPattern {
+        filter: String,
+        column: FilterColumn,
+    },
+    /// The regex engine refuses it, in its words.
+    Pattern {
+        reason: String,
+    },
+}
+
+impl RuleError {
+    fn pattern(error: regex::Error) -> Self {
+        Self::Pattern {
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProcessClause => f.write_str("there is no pattern for process"),
+            Self::EmptyPort => f.write_str("a port is empty"),
+            Self::PortCountMin {
+                port_count_min,
+                ports,
+            } => write!(
+                f,
+                "port_count_min is {port_count_min} and must be from 1 to the number of distinct ports, {ports}"
+            ),
+            Self::EmptySpan => f.write_str("the span of the window is 0"),
+            Self::FilterWithoutColumn { filter } => {
+                write!(f, "filter {filter:?} names no column")
+            }
+            Self::ColumnWithoutPattern { filter, column } => {
+                let column = column.as_str();
+                write!(f, "filter {filter:?} has no pattern for {column}")
+            }
+            Self::Pattern { reason } => write!(f, "a pattern is refused: {reason}"),
+        }
+    }
+}
+
+impl Error for RuleError {}
+
+fn refuse_what_cannot_work(spec: &RuleSpec) -> Result<(), RuleError> {
+    let ports = BTreeSet::from_iter(&spec.ports).len();
+    if spec.process.is_empty() {
+        return Err(RuleError::NoProcessClause);
+    }
+    if spec.ports.iter().any(String::is_empty) {
+        return Err(RuleError::EmptyPort);
+    }
+    if spec.port_count_min == 0 || spec.port_count_min > ports as u64 {
+        return Err(RuleError::PortCountMin {
+            port_count_min: spec.port_count_min,
+            ports,
+        });
+    }
+    if spec.window.span_s == 0 {
+        return Err(RuleError::EmptySpan);
+    }
+    spec.filters.iter().try_for_each(refuse_empty_filter)
+}
+
+fn refuse_empty_filter(spec: &FilterSpec) -> Result<(), RuleError> {
+    let filter = || spec.name.clone();
+    if spec.columns.is_empty() {
+        return Err(RuleError::FilterWithoutColumn { filter: filter() });
+    }
+    match spec.columns.iter().find(|(_, globs)| globs.is_empty()) {
+        Some(&(column, _)) => Err(RuleError::ColumnWithoutPattern {
+            filter: filter(),
+            column,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<Vec<Glob>, RuleError> {
+    let globs = patterns.iter().map(|pattern| Glob::compile(pattern));
+    globs.collect::<Result<_, _>>().map_err(RuleError::pattern)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::detect::tests::analytic;
+
+    fn check(change: impl FnOnce(&mut RuleSpec), expected: &str) {
+        let mut spec = analytic();
+        change(&mut spec);
+        let error = Rule::compile(spec).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_work_is_refused() {
+        check(
+            |spec| spec.process.clear(),
+            "there is no pattern for process",
+        );
+        check(|spec| spec.ports.push(String::new()), "a port is empty");
+        check(|spec| spec.window.span_s = 0, "the span of the window is 0");
+    }
+
+    #[test]
+    fn a_threshold_beyond_the_distinct_ports_is_refused() {
+        let bounds = "and must be from 1 to the number of distinct ports";
+        check(
+            |spec| spec.port_count_min = 0,
+            &format!("port_count_min is 0 {bounds}, 6"),
+        );
+        check(
+            |spec| {
+                spec.ports.push("636".to_owned());
+                spec.port_count_min = 7;
+            },
+            &format!("port_count_min is 7 {bounds}, 6"),
+        );
+    }
+
+    #[test]
+    fn a_filter_that_withholds_everything_or_nothing_is_refused() {
+        let filter = |columns| FilterSpec {
+            name: "panel".to_owned(),
+            columns,
+        };
+        check(
+            |spec| spec.filters.push(filter(Vec::new())),
+            r#"filter "panel" names no column"#,
+        );
+        check(
+            |spec| {
+                spec.filters
+                    .push(filter(vec![(FilterColumn::User, Vec::new())]))
+            },
+            r#"filter "panel" has no pattern for user"#,
+        );
+    }
+}

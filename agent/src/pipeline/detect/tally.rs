@@ -1,0 +1,132 @@
+//! Execs by their number, where not each can be told apart.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use uuid::Uuid;
+
+use super::member::Member;
+use super::suppress::Fits;
+use crate::pipeline::exec::Time;
+
+/// What is known of some execs taken together, at least one.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    pub count: u64,
+    pub truncated: u64,
+    pub faults: u64,
+    pub first: First,
+    /// The latest moment of them.
+    pub last_at: u64,
+    /// The filters that fit all of their command lines.
+    pub fits: Fits,
+}
+
+/// The earliest of some execs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct First {
+    pub at: u64,
+    pub guid: Uuid,
+    pub time: Time,
+}
+
+impl Tally {
+    pub fn of(member: &Member) -> Self {
+        Self {
+            count: 1,
+            truncated: member.truncated.into(),
+            faults: member.fault.into(),
+            first: First {
+                at: member.at,
+                guid: member.evidence.guid,
+                time: member.evidence.time,
+            },
+            last_at: member.at,
+            fits: member.fits.clone(),
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.truncated += other.truncated;
+        self.faults += other.faults;
+        self.first = self.first.min(other.first);
+        self.last_at = self.last_at.max(other.last_at);
+        self.fits.and(&other.fits);
+    }
+}
+
+/// Guids of unlisted execs that are remembered, so that one delivered twice counts once. Both
+/// deliveries come within [`LATENESS_NS`](super::window::LATENESS_NS).
+const GUIDS_REMEMBERED: usize = 256;
+
+/// Slices kept. While a group waits it needs those of one span and a little more; once its alert is
+/// open it needs only their sum, and the oldest are joined.
+const SLICES_MAX: usize = 256;
+
+/// The execs of a group that are beyond its list: tallied by slices of time, so that those which
+/// leave the window can be taken off. A slice leaves as a whole, when its latest exec does.
+#[derive(Clone, Debug)]
+pub struct Unlisted {
+    slice_ns: u64,
+    /// By the number of the slice.
+    slices: BTreeMap<u64, Tally>,
+    guids: VecDeque<Uuid>,
+}
+
+impl Unlisted {
+    pub fn new(slice_ns: u64) -> Self {
+        Self {
+            slice_ns,
+            slices: BTreeMap::new(),
+            guids: VecDeque::new(),
+        }
+    }
+
+    /// Counts one exec.
+    pub fn add(&mut self, exec: &Tally) {
+        self.guids.push_back(exec.first.guid);
+        if self.guids.len() > GUIDS_REMEMBERED {
+            self.guids.pop_front();
+        }
+        self.add_to_slice(exec.last_at / self.slice_ns, exec);
+    }
+
+    pub fn remembers(&self, guid: &Uuid) -> bool {
+        self.guids.contains(guid)
+    }
+
+    pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.slices.values()
+    }
+
+    pub fn forget(&mut self, gone: impl Fn(u64) -> bool) {
+        self.slices.retain(|_, tally| !gone(tally.last_at));
+    }
+
+    pub fn absorb(&mut self, other: Self) {
+        for (slice, tally) in other.slices {
+            self.add_to_slice(slice, &tally);
+        }
+        self.guids.extend(other.guids);
+        let n_surplus = self.guids.len().saturating_sub(GUIDS_REMEMBERED);
+        self.guids.drain(..n_surplus);
+    }
+
+    fn add_to_slice(&mut self, slice: u64, tally: &Tally) {
+        self.slices
+            .entry(slice)
+            .and_modify(|sum| sum.add(tally))
+            .or_insert_with(|| tally.clone());
+        if self.slices.len() > SLICES_MAX {
+            self.join_oldest();
+        }
+    }
+
+    fn join_oldest(&mut self) {
+        if let Some((_, oldest)) = self.slices.pop_first()
+            && let Some(mut second) = self.slices.first_entry()
+        {
+            second.get_mut().add(&oldest);
+        }
+    }
+}

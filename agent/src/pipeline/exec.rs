@@ -1,0 +1,281 @@
+//! The words that everything in the pipeline speaks: what happened, to which process, when.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// One moment on both clocks, paired where it entered the agent.
+///
+/// Sliding windows and expiry use `boot_ns`, so that setting the wall clock cannot split a burst;
+/// tumbling windows and everything a person reads use `wall_ns`. In a replay both hold the record's
+/// own time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    /// Nanoseconds of `CLOCK_BOOTTIME`.
+    pub boot_ns: u64,
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub wall_ns: u64,
+}
+
+/// A process for the whole of its life; a reused pid has another start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessKey {
+    /// Thread-group id in the initial pid namespace: what user space calls the pid.
+    pub tgid: u32,
+    /// The leader's `start_boottime`, nanoseconds; 0 when a recording does not tell it.
+    pub start_ns: u64,
+}
+
+/// Why a path is not known. An unknown path never counts as excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unknown {
+    /// There is no executable: a kernel thread, or a process whose memory is gone.
+    Absent,
+    /// Deeper or longer than the sensor follows.
+    Unfinished,
+    /// A read failed.
+    Fault,
+    /// The parent changed while its path was read.
+    Changed,
+    /// The mount it stands on belongs to no namespace any more.
+    Detached,
+    /// This kernel lacks what the sensor needs to tell.
+    Unsupported,
+    /// The recording does not tell it.
+    NotRecorded,
+}
+
+impl Unknown {
+    pub const ALL: [Self; 7] = [
+        Self::Absent,
+        Self::Unfinished,
+        Self::Fault,
+        Self::Changed,
+        Self::Detached,
+        Self::Unsupported,
+        Self::NotRecorded,
+    ];
+
+    /// The word for it in an alert.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Unfinished => "unfinished",
+            Self::Fault => "fault",
+            Self::Changed => "changed",
+            Self::Detached => "detached",
+            Self::Unsupported => "unsupported",
+            Self::NotRecorded => "not-recorded",
+        }
+    }
+}
+
+/// The resolved path of an executable, or why it is unknown. Bytes, for a path need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExePath {
+    Known(Arc<[u8]>),
+    Unknown(Unknown),
+}
+
+impl ExePath {
+    pub fn known(&self) -> Option<&[u8]> {
+        match self {
+            Self::Known(path) => Some(path),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// What stands behind the last slash.
+    pub fn basename(&self) -> Option<&[u8]> {
+        self.known().map(basename)
+    }
+}
+
+/// What stands behind the last slash of `path`, or all of it when it has none.
+pub fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
+
+/// Where a command line was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgvSource {
+    /// By the kernel program, at exec, from the new program's own memory.
+    Kernel,
+    /// From `/proc/PID/cmdline`, afterwards.
+    Procfs,
+    /// From a recording.
+    Recording,
+    /// Nowhere: it could not be read.
+    Unread,
+}
+
+/// The arguments of one exec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argv {
+    /// The arguments, each followed by a NUL; the last may lack it when the line was cut.
+    pub bytes: Arc<[u8]>,
+    /// Bytes of the whole, NULs included; more than `bytes` holds when the line was cut.
+    pub bytes_full: u64,
+    pub source: ArgvSource,
+}
+
+impl Argv {
+    /// From separate arguments, as a recording has them.
+    pub fn from_arguments<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut bytes = Vec::new();
+        for argument in arguments {
+            bytes.extend_from_slice(argument);
+            bytes.push(0);
+        }
+        Self {
+            bytes_full: bytes.len() as u64,
+            bytes: bytes.into(),
+            source: ArgvSource::Recording,
+        }
+    }
+
+    /// The arguments, one after the other.
+    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
+        let whole = self.bytes.strip_suffix(&[0]).unwrap_or(&self.bytes);
+        let any = !self.bytes.is_empty();
+        whole.split(|&byte| byte == 0).filter(move |_| any)
+    }
+
+    /// Whether the command line was longer than what is here.
+    pub fn truncated(&self) -> bool {
+        self.bytes_full > self.bytes.len() as u64
+    }
+
+    /// Writes Splunk's `process` into `out`: the arguments joined by one space, no quoting, bytes
+    /// kept. What `out` held before is gone.
+    pub fn join_into(&self, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(self.bytes.strip_suffix(&[0]).unwrap_or(&self.bytes));
+        for byte in out {
+            if *byte == 0 {
+                *byte = b' ';
+            }
+        }
+    }
+}
+
+/// One successful `execve` or `execveat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    pub time: Time,
+    /// Names this exec for good: boot, process, start and exec time. A second exec of one process
+    /// has another.
+    pub guid: Uuid,
+    pub process: ProcessKey,
+    /// The thread that called `execve`.
+    pub tid: u32,
+    /// The thread group of `real_parent`.
+    pub parent: ProcessKey,
+    pub uid: u32,
+    pub gid: u32,
+    pub euid: u32,
+    pub login_uid: Option<u32>,
+    pub session_id: Option<u32>,
+    /// Name of the real uid, where the host has one.
+    pub user: Option<Arc<str>>,
+    /// Name of the host on which it happened: CIM's `dest`.
+    pub dest: Option<Arc<str>>,
+    /// What identifies that host for good (machine id); the name serves where there is none.
+    pub host_id: Option<Arc<str>>,
+    pub comm: Box<[u8]>,
+    /// What was handed to `execve`; the script's name when it is a script.
+    pub filename: Box<[u8]>,
+    /// The interpreter of a `#!` script, as the script names it.
+    pub interp: Option<Box<[u8]>>,
+    /// `mm->exe_file`, resolved; the interpreter when it is a script.
+    pub exe: ExePath,
+    /// The executable has been removed.
+    pub exe_deleted: bool,
+    /// The executable stands in no directory: a memfd or the like.
+    pub exe_memfd: bool,
+    pub argv: Argv,
+    /// The parent's `mm->exe_file`, resolved at the instant of the exec.
+    pub parent_exe: ExePath,
+    /// The parent's arguments, when a recording has them.
+    pub parent_argv: Option<Argv>,
+    pub cgroup_id: u64,
+    /// Inode numbers of the namespaces; 0 when unknown.
+    pub mount_ns: u32,
+    pub pid_ns: u32,
+    pub net_ns: u32,
+    /// File descriptors 1 and 2 are `/dev/null`.
+    pub stdout_null: bool,
+    pub stderr_null: bool,
+}
+
+/// A new process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    pub time: Time,
+    pub process: ProcessKey,
+    /// Who called `fork`; not the parent when `CLONE_PARENT` was set.
+    pub creator: ProcessKey,
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    pub time: Time,
+    pub process: ProcessKey,
+}
+
+/// A process that already ran when the agent came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    pub process: ProcessKey,
+    pub parent_tgid: u32,
+    pub uid: u32,
+    pub exe: ExePath,
+    pub argv: Argv,
+}
+
+/// What the host, or a recording, tells the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Exec(Box<Exec>),
+    Fork(Fork),
+    Exit(Exit),
+    Running(Box<Running>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(arguments: &[&[u8]]) -> Vec<u8> {
+        let mut out = b"stale".to_vec();
+        Argv::from_arguments(arguments.iter().copied()).join_into(&mut out);
+        out
+    }
+
+    #[test]
+    fn process_is_argv_joined_by_one_space_with_empty_arguments_kept() {
+        assert_eq!(joined(&[b"sh", b"-c", b"a  b"]), b"sh -c a  b");
+        assert_eq!(joined(&[b"a", b"", b"b"]), b"a  b");
+        assert_eq!(joined(&[b"a", b""]), b"a ");
+        assert_eq!(joined(&[b""]), b"");
+        assert_eq!(joined(&[]), b"");
+        assert_eq!(joined(&[b"\xff", b"\t"]), b"\xff \t");
+    }
+
+    #[test]
+    fn arguments_come_back_as_they_went_in() {
+        let cases: &[&[&[u8]]] = &[&[], &[b""], &[b"a"], &[b"a", b""], &[b"", b"", b"x y"]];
+        for case in cases {
+            let argv = Argv::from_arguments(case.iter().copied());
+            assert_eq!(argv.arguments().collect::<Vec<_>>(), *case);
+        }
+    }
+
+    #[test]
+    fn a_basename_is_what_follows_the_last_slash() {
+        assert_eq!(basename(b"/usr/bin/dash"), b"dash");
+        assert_eq!(basename(b"dash"), b"dash");
+        assert_eq!(basename(b"/"), b"");
+    }
+}
