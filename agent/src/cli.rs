@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::pipeline::alert::WindowMode;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+   0  success
+   1  check: the configuration is not valid
+  64  the command line is wrong
+  65  replay: some lines could not be read; the rest was processed
+  66  the input could not be opened
+  69  the kernel lacks what the sensor needs
+  70  a fault of wallwatch itself
+  74  reading or writing failed
+  77  a capability is missing (CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN)
+  78  the configuration cannot be used";
+
+/// Knows, on the host and at once, when a Linux firewall is being opened, and by whom.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_STATUS, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file [default: /etc/wallwatch/wallwatch.toml, which need not exist]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// How much wallwatch tells about itself, on standard error
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch this host and write alerts, in the foreground
+    Run(RunArgs),
+    /// Run recorded execs through the same pipeline; alerts go to standard output
+    Replay(ReplayArgs),
+    /// Write the execs of this host as JSON lines, the format that replay reads
+    Record(RecordArgs),
+    /// Check the configuration and the rules; all errors at once
+    Check,
+    /// Show the rules that are in force
+    Rules,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Write alerts to this file instead of the configured one
+    #[arg(long, value_name = "FILE")]
+    pub alerts: Option<PathBuf>,
+
+    /// Write alerts to standard output as well
+    #[arg(long)]
+    pub stdout: bool,
+
+    #[command(flatten)]
+    pub host: HostArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// Recorded execs, one JSON object a line; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Which execs count together, whatever the configuration says
+    #[arg(long, value_name = "MODE")]
+    pub window: Option<Window>,
+
+    /// Show alerts as a person wants to read them, not as JSON lines
+    #[arg(long)]
+    pub human: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RecordArgs {
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub host: HostArgs,
+}
+
+/// Where the host is read; tests read another.
+#[derive(Debug, clap::Args)]
+pub struct HostArgs {
+    /// Directory under which etc/machine-id, etc/os-release and proc are found
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Window {
+    /// Any stretch of an hour
+    Sliding,
+    /// The disjoint hours of Splunk's scheduled search
+    Tumbling,
+}
+
+impl From<Window> for WindowMode {
+    fn from(window: Window) -> Self {
+        match window {
+            Window::Sliding => Self::Sliding,
+            Window::Tumbling => Self::Tumbling,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for tracing_subscriber::filter::LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,212 @@
+//! The keys of a rule that an operator may set: in the rule's own file, or over it in the
+//! configuration.
+
+use crate::pipeline::alert::WindowMode;
+use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, RuleSpec};
+
+use super::origin::{Origin, Written};
+use super::problem::{Fault, Problem};
+use super::section::{Section, Texts};
+
+pub(super) const PORTS_MAX: usize = 1024;
+pub(super) const GLOBS_MAX: usize = 256;
+const GLOB_BYTES_MAX: usize = 4096;
+const PORT_BYTES_MAX: usize = 64;
+const SPAN_S_MAX: u64 = 86_400;
+const FILTERS_MAX: usize = 256;
+const FILTER_NAME_BYTES_MAX: usize = 128;
+
+/// What was written; `None` where nothing was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub not_parent_process_path: Option<Written<Vec<String>>>,
+    pub ports: Option<Written<Vec<String>>>,
+    pub port_count_min: Option<Written<u64>>,
+    pub window: Option<Written<WindowMode>>,
+    pub window_span_s: Option<Written<u64>>,
+    pub window_offset_s: Option<Written<u64>>,
+    pub filter: Option<Written<Vec<FilterSpec>>>,
+}
+
+impl Overrides {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            not_parent_process_path: section.texts("not_parent_process_path", &globs(0)),
+            ports: section.texts(
+                "ports",
+                &Texts {
+                    count: 1..=PORTS_MAX,
+                    each: "a port of 1 to 64 bytes",
+                    fits: |port| (1..=PORT_BYTES_MAX).contains(&port.len()),
+                },
+            ),
+            port_count_min: section.integer("port_count_min", 1..=PORTS_MAX as u64),
+            window: section.choice(
+                "window",
+                &[
+                    (WindowMode::Sliding.as_str(), WindowMode::Sliding),
+                    (WindowMode::Tumbling.as_str(), WindowMode::Tumbling),
+                ],
+            ),
+            window_span_s: section.integer("window_span_s", 1..=SPAN_S_MAX),
+            window_offset_s: section.integer("window_offset_s", 0..=SPAN_S_MAX - 1),
+            filter: read_filters(section),
+        }
+    }
+
+    /// Puts what was written over `spec`. Filters are added to those of the rule, everything else
+    /// takes the place of what the rule says.
+    pub(super) fn apply(self, mut spec: RuleSpec) -> Result<RuleSpec, Vec<Problem>> {
+        let problems = self.clash_with(&spec);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let Self {
+            not_parent_process_path,
+            ports,
+            port_count_min,
+            window,
+            window_span_s,
+            window_offset_s,
+            filter,
+        } = self;
+        put(&mut spec.not_parent_process_path, not_parent_process_path);
+        put(&mut spec.ports, ports);
+        put(&mut spec.port_count_min, port_count_min);
+        put(&mut spec.window.mode, window);
+        put(&mut spec.window.span_s, window_span_s);
+        put(&mut spec.window.offset_s, window_offset_s);
+        spec.filters
+            .extend(filter.into_iter().flat_map(|filter| filter.value));
+        // Only an offset that stood in the rule can be too long here, and windows that begin an
+        // offset after a multiple of the span are the same for any multiple of the span more.
+        spec.window.offset_s %= spec.window.span_s;
+        Ok(spec)
+    }
+
+    /// What fits by itself but not with the rest.
+    fn clash_with(&self, spec: &RuleSpec) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut unfit = |origin: &Origin, expected: String, found: String| {
+            problems.push(Problem::of_key(origin, Fault::Unfit { expected, found }));
+        };
+
+        let ports = self.ports.as_ref().map_or(&spec.ports, |it| &it.value);
+        let count_min = value_or(self.port_count_min.as_ref(), spec.port_count_min);
+        if (ports.len() as u64) < count_min {
+            if let Some(written) = &self.port_count_min {
+                unfit(
+                    &written.origin,
+                    format!("at most {}, the number of ports", ports.len()),
+                    count_min.to_string(),
+                );
+            } else if let Some(written) = &self.ports {
+                unfit(
+                    &written.origin,
+                    format!("at least {count_min} ports, as `port_count_min` says"),
+                    format!("a list of {}", ports.len()),
+                );
+            }
+        }
+
+        let span_s = value_or(self.window_span_s.as_ref(), spec.window.span_s);
+        if let Some(offset) = &self.window_offset_s
+            && offset.value >= span_s
+        {
+            unfit(
+                &offset.origin,
+                format!("less than {span_s}, the window's span"),
+                offset.value.to_string(),
+            );
+        }
+
+        if let Some(filters) = &self.filter {
+            for added in &filters.value {
+                if spec.filters.iter().any(|filter| filter.name == added.name) {
+                    unfit(
+                        &filters.origin,
+                        "a name that no filter of the rule has".to_owned(),
+                        format!("{:?}", added.name),
+                    );
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// A list of globs, at least `count_min` of them.
+pub(super) fn globs(count_min: usize) -> Texts {
+    Texts {
+        count: count_min..=GLOBS_MAX,
+        each: "a glob of 1 to 4096 bytes",
+        fits: |glob| (1..=GLOB_BYTES_MAX).contains(&glob.len()),
+    }
+}
+
+fn put<T>(place: &mut T, written: Option<Written<T>>) {
+    if let Some(written) = written {
+        *place = written.value;
+    }
+}
+
+fn value_or(written: Option<&Written<u64>>, otherwise: u64) -> u64 {
+    written.map_or(otherwise, |written| written.value)
+}
+
+fn read_filters(section: &mut Section<'_>) -> Option<Written<Vec<FilterSpec>>> {
+    let sections = section.sections("filter", FILTERS_MAX)?;
+    let mut filters: Vec<FilterSpec> = Vec::new();
+    for filter_section in sections.value {
+        let Some((name, filter)) = read_filter(filter_section) else {
+            continue;
+        };
+        if filters.iter().any(|other| other.name == filter.name) {
+            section.report(
+                &name,
+                Fault::Unfit {
+                    expected: "a name that no other filter has".to_owned(),
+                    found: format!("{:?}", filter.name),
+                },
+            );
+        }
+        filters.push(filter);
+    }
+    Some(Written {
+        value: filters,
+        origin: sections.origin,
+    })
+}
+
+fn read_filter(mut section: Section<'_>) -> Option<(Origin, FilterSpec)> {
+    let named = "a name of 1 to 128 bytes";
+    section.require("name", named);
+    let name = section.text("name", named, |name| {
+        (1..=FILTER_NAME_BYTES_MAX).contains(&name.len())
+    });
+    let mut columns = Vec::new();
+    for column in FilterColumn::ALL {
+        if let Some(globs) = section.texts(column.as_str(), &globs(1)) {
+            columns.push((column, globs.value));
+        }
+    }
+    // Without a column it would fit every row, and take every alert away.
+    if !section.has_any(FilterColumn::ALL.map(FilterColumn::as_str)) {
+        section.report(
+            &section.origin(),
+            Fault::Unfit {
+                expected: "at least one column beside the name".to_owned(),
+                found: "none".to_owned(),
+            },
+        );
+    }
+    section.finish();
+    let name = name?;
+    Some((
+        name.origin,
+        FilterSpec {
+            name: name.value,
+            columns,
+        },
+    ))
+}

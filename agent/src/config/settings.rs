@@ -1,0 +1,174 @@
+//! What the configuration means: bounded, checked against itself, defaults filled in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::pipeline::detect::rule::RuleSpec;
+
+use super::origin::Written;
+use super::problem::Problem;
+use super::rule_file;
+use super::written::{AlertsConfig, Config, HostConfig, RuleConfig, RulesConfig, SensorConfig};
+
+const BULK_RING_BYTES: u32 = 4 << 20;
+const URGENT_RING_BYTES: u32 = 512 << 10;
+const DRAIN_DELAY_MS: u64 = 10;
+const ALERTS_PATH: &str = "/var/log/wallwatch/alerts.jsonl";
+const ALERTS_GROUP: &str = "adm";
+const QUEUE_LINES: usize = 1024;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub sensor: SensorSettings,
+    pub alerts: AlertsSettings,
+    pub host: HostSettings,
+    pub rules: RulesSettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SensorSettings {
+    /// A power of two.
+    pub bulk_ring_bytes: u32,
+    /// A power of two.
+    pub urgent_ring_bytes: u32,
+    /// How long a bulk record may wait for company.
+    pub drain_delay: Duration,
+    /// Names beside those that are always urgent.
+    pub urgent_names: Vec<String>,
+    pub kernel_log: KernelLog,
+}
+
+/// How much the kernel program tells about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KernelLog {
+    #[default]
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl KernelLog {
+    pub const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertsSettings {
+    pub path: PathBuf,
+    /// Who beside the agent may read the alerts.
+    pub group: String,
+    /// Whether each alert goes to standard output too.
+    pub stdout: bool,
+    /// How many alerts may wait for the disk.
+    pub queue_lines: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSettings {
+    /// Takes the place of the host's own name in `dest`.
+    pub name: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesSettings {
+    pub linux_iptables_firewall_modification: RuleSettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSettings {
+    pub spec: RuleSpec,
+    /// The file it came from; `None` when it is the built-in one.
+    pub file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// What `config` means; reads the rule's file when one is named.
+    pub(super) fn from_config(config: Config) -> Result<Self, Vec<Problem>> {
+        let Config {
+            sensor,
+            alerts,
+            host: HostConfig { name },
+            rules:
+                RulesConfig {
+                    linux_iptables_firewall_modification: rule,
+                },
+        } = config;
+        Ok(Self {
+            sensor: sensor_settings(sensor),
+            alerts: alerts_settings(alerts),
+            host: HostSettings {
+                name: name.map(|name| name.value),
+            },
+            rules: RulesSettings {
+                linux_iptables_firewall_modification: rule_settings(rule)?,
+            },
+        })
+    }
+}
+
+fn sensor_settings(config: SensorConfig) -> SensorSettings {
+    let SensorConfig {
+        bulk_ring_bytes,
+        urgent_ring_bytes,
+        drain_delay_ms,
+        urgent_names,
+        kernel_log,
+    } = config;
+    SensorSettings {
+        bulk_ring_bytes: or_default(bulk_ring_bytes, BULK_RING_BYTES),
+        urgent_ring_bytes: or_default(urgent_ring_bytes, URGENT_RING_BYTES),
+        drain_delay: Duration::from_millis(or_default(drain_delay_ms, DRAIN_DELAY_MS)),
+        urgent_names: or_default(urgent_names, Vec::new()),
+        kernel_log: or_default(kernel_log, KernelLog::Off),
+    }
+}
+
+fn alerts_settings(config: AlertsConfig) -> AlertsSettings {
+    let AlertsConfig {
+        path,
+        group,
+        stdout,
+        queue_lines,
+    } = config;
+    AlertsSettings {
+        path: or_default(path, PathBuf::from(ALERTS_PATH)),
+        group: or_default(group, ALERTS_GROUP.to_owned()),
+        stdout: or_default(stdout, false),
+        queue_lines: or_default(queue_lines, QUEUE_LINES),
+    }
+}
+
+fn rule_settings(config: RuleConfig) -> Result<RuleSettings, Vec<Problem>> {
+    let RuleConfig { file, overrides } = config;
+    let file = file.map(|file| file.value);
+    let (spec, problems) = match &file {
+        Some(path) => rule_file::read(path),
+        None => rule_file::read_built_in(),
+    };
+    let spec = overrides.apply(spec.ok_or(problems)?)?;
+    Ok(RuleSettings { spec, file })
+}
+
+fn or_default<T>(written: Option<Written<T>>, default: T) -> T {
+    written.map_or(default, |written| written.value)
+}

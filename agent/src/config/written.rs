@@ -1,0 +1,182 @@
+//! What the operator wrote: each key that is there, bounded, with its place; nothing filled in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::byte_size;
+use super::origin::Written;
+use super::overrides::Overrides;
+use super::problem::Problem;
+use super::section::{Document, Section, Texts};
+use super::settings::KernelLog;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const URGENT_NAMES_MAX: usize = 256;
+/// What the kernel keeps of a task's name.
+const URGENT_NAME_BYTES_MAX: usize = 15;
+const GROUP_BYTES_MAX: usize = 32;
+const HOST_NAME_BYTES_MAX: usize = 253;
+const PATH_BYTES_MAX: usize = 4095;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    pub sensor: SensorConfig,
+    pub alerts: AlertsConfig,
+    pub host: HostConfig,
+    pub rules: RulesConfig,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SensorConfig {
+    pub bulk_ring_bytes: Option<Written<u32>>,
+    pub urgent_ring_bytes: Option<Written<u32>>,
+    pub drain_delay_ms: Option<Written<u64>>,
+    pub urgent_names: Option<Written<Vec<String>>>,
+    pub kernel_log: Option<Written<KernelLog>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertsConfig {
+    pub path: Option<Written<PathBuf>>,
+    pub group: Option<Written<String>>,
+    pub stdout: Option<Written<bool>>,
+    pub queue_lines: Option<Written<usize>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConfig {
+    pub name: Option<Written<String>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesConfig {
+    pub linux_iptables_firewall_modification: RuleConfig,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleConfig {
+    pub file: Option<Written<PathBuf>>,
+    pub overrides: Overrides,
+}
+
+impl Config {
+    /// What `text` says, as far as it can be understood, and everything that is wrong with it.
+    pub(super) fn parse(file: Arc<Path>, text: &str) -> (Self, Vec<Problem>) {
+        let document = Document::parse(file, text);
+        let mut root = document.root();
+        let config = Self {
+            sensor: root
+                .section("sensor")
+                .map_or_else(Default::default, read_sensor),
+            alerts: root
+                .section("alerts")
+                .map_or_else(Default::default, read_alerts),
+            host: root
+                .section("host")
+                .map_or_else(Default::default, read_host),
+            rules: root
+                .section("rules")
+                .map_or_else(Default::default, read_rules),
+        };
+        root.finish();
+        (config, document.into_problems())
+    }
+}
+
+fn read_sensor(mut section: Section<'_>) -> SensorConfig {
+    let config = SensorConfig {
+        bulk_ring_bytes: ring_bytes(&mut section, "bulk_ring_bytes", 64 * KIB, GIB),
+        urgent_ring_bytes: ring_bytes(&mut section, "urgent_ring_bytes", 64 * KIB, 64 * MIB),
+        drain_delay_ms: section.integer("drain_delay_ms", 1..=10),
+        urgent_names: section.texts(
+            "urgent_names",
+            &Texts {
+                count: 0..=URGENT_NAMES_MAX,
+                each: "a name of 1 to 15 ASCII letters",
+                fits: |name| {
+                    (1..=URGENT_NAME_BYTES_MAX).contains(&name.len())
+                        && name.bytes().all(|byte| byte.is_ascii_alphabetic())
+                },
+            },
+        ),
+        kernel_log: section.choice("kernel_log", &KernelLog::ALL.map(|log| (log.as_str(), log))),
+    };
+    section.finish();
+    config
+}
+
+/// The kernel takes nothing but a power of two.
+fn ring_bytes(
+    section: &mut Section<'_>,
+    key: &'static str,
+    bytes_min: u64,
+    bytes_max: u64,
+) -> Option<Written<u32>> {
+    let expected = format!(
+        "a power of two from {:?} to {:?}",
+        byte_size::to_text(bytes_min),
+        byte_size::to_text(bytes_max)
+    );
+    section.read(key, expected, |value| {
+        let bytes = byte_size::from_value(value)
+            .filter(|bytes| bytes.is_power_of_two() && (bytes_min..=bytes_max).contains(bytes))?;
+        u32::try_from(bytes).ok()
+    })
+}
+
+fn read_alerts(mut section: Section<'_>) -> AlertsConfig {
+    let config = AlertsConfig {
+        path: absolute_path(&mut section, "path"),
+        group: section.text("group", "the name of a group", |group| {
+            (1..=GROUP_BYTES_MAX).contains(&group.len())
+                && group
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b':')
+        }),
+        stdout: section.boolean("stdout"),
+        queue_lines: section.integer("queue_lines", 1..=65_536),
+    };
+    section.finish();
+    config
+}
+
+fn read_host(mut section: Section<'_>) -> HostConfig {
+    let config = HostConfig {
+        name: section.text("name", "1 to 253 visible characters", |name| {
+            (1..=HOST_NAME_BYTES_MAX).contains(&name.len())
+                && !name.contains(|char: char| char.is_control() || char.is_whitespace())
+        }),
+    };
+    section.finish();
+    config
+}
+
+fn read_rules(mut section: Section<'_>) -> RulesConfig {
+    let config = RulesConfig {
+        linux_iptables_firewall_modification: section
+            .section("linux_iptables_firewall_modification")
+            .map_or_else(Default::default, read_rule),
+    };
+    section.finish();
+    config
+}
+
+fn read_rule(mut section: Section<'_>) -> RuleConfig {
+    let config = RuleConfig {
+        file: absolute_path(&mut section, "file"),
+        overrides: Overrides::read(&mut section),
+    };
+    section.finish();
+    config
+}
+
+/// A relative path would depend on where the agent was started.
+fn absolute_path(section: &mut Section<'_>, key: &'static str) -> Option<Written<PathBuf>> {
+    let path = section.text(key, "an absolute path", |path| {
+        path.len() <= PATH_BYTES_MAX && path.starts_with('/') && !path.contains('\0')
+    })?;
+    Some(path.map(PathBuf::from))
+}

@@ -1,0 +1,237 @@
+//! An alert as a person reads it in a terminal.
+
+use std::fmt::{self, Write};
+
+use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Excerpt};
+use crate::pipeline::exec::{ExePath, Unknown, basename};
+
+use super::text::{Text, is_active};
+use super::{AlertContext, Moment, state_word};
+
+const COMMANDS_MAX: usize = 4;
+const COMMAND_BYTES_MAX: usize = 160;
+const ANCESTORS_MAX: usize = 8;
+const CLAUSES_MAX: usize = 8;
+const FOUND_BYTES_MAX: usize = 48;
+const FIELD_BYTES_MAX: usize = 256;
+const PORTS_MAX: usize = 32;
+
+/// About twenty lines: who, from where, what, which ports, when, out of which processes, why the
+/// rule held. Nothing in it acts on the terminal.
+pub fn human(alert: &Alert, context: &AlertContext) -> String {
+    let mut page = Page::default();
+    let rule = &alert.rule;
+    page.heading(&format!(
+        "{} ({}, risk {}, {})",
+        field(rule.name.as_bytes()),
+        rule.severity.as_str(),
+        rule.risk_score,
+        rule.mitre_technique_id.join(", "),
+    ));
+    page.line("who", &who(alert));
+    page.line("from", &from(alert));
+    page.line("what", &what(alert));
+    for process in alert.processes_exec.iter().take(COMMANDS_MAX) {
+        page.more(&format!("  {}", command(process)));
+    }
+    page.rest(alert.processes_exec.len(), COMMANDS_MAX);
+    page.line("ports", &ports(alert));
+    page.line("when", &when(alert));
+    page.line("lineage", &lineage(&alert.ancestry));
+    page.line("why", "each clause of the rule held:");
+    for clause in alert.matched.iter().take(CLAUSES_MAX) {
+        let found = Text::whole(&clause.found).within(FOUND_BYTES_MAX);
+        let place = clause
+            .offset
+            .map_or_else(String::new, |offset| format!(" at byte {offset}"));
+        page.more(&format!(
+            "  {}  `{found}`{place}",
+            field(clause.clause.as_bytes())
+        ));
+    }
+    page.rest(alert.matched.len(), CLAUSES_MAX);
+    page.line("unseen", &unseen(&alert.blindness));
+    page.line("alert", &identity(alert, context));
+    page.text
+}
+
+fn who(alert: &Alert) -> String {
+    let user = field(alert.key.user.as_bytes());
+    let dest = field(alert.key.dest.as_bytes());
+    let Some(exec) = alert.execs.first() else {
+        return format!("{user} on {dest}");
+    };
+    let mut ids = format!("uid {}", exec.uid);
+    if exec.euid != exec.uid {
+        ids.push_str(&format!(", effective uid {}", exec.euid));
+    }
+    if let Some(login_uid) = exec.login_uid.filter(|&login_uid| login_uid != exec.uid) {
+        ids.push_str(&format!(", logged in as uid {login_uid}"));
+    }
+    format!("{user} ({ids}) on {dest}")
+}
+
+fn from(alert: &Alert) -> String {
+    let path = match alert.parent_unknown {
+        None => field(&alert.key.parent_process_path).to_string(),
+        Some(why) => unknown_path(why),
+    };
+    format!("{path}, pid {}", alert.key.parent_process_id)
+}
+
+fn what(alert: &Alert) -> String {
+    let runs = counted(alert.count, "run");
+    let commands = counted(alert.processes_exec.len() as u64, "command line");
+    let path = field(&alert.key.process_path);
+    format!("{runs} of {path}, {commands}:")
+}
+
+fn ports(alert: &Alert) -> String {
+    let shown: Vec<String> = alert
+        .ports
+        .iter()
+        .take(PORTS_MAX)
+        .map(|port| field(port.as_bytes()).to_string())
+        .collect();
+    let more = if alert.ports.len() > PORTS_MAX {
+        " …"
+    } else {
+        ""
+    };
+    format!("{}{more} ({} distinct)", shown.join(" "), alert.port_count)
+}
+
+fn when(alert: &Alert) -> String {
+    let nanoseconds = alert
+        .last_seen
+        .wall_ns
+        .saturating_sub(alert.first_seen.wall_ns);
+    format!(
+        "{} to {} ({}.{:03} s)",
+        Moment(alert.first_seen),
+        Moment(alert.last_seen),
+        nanoseconds / 1_000_000_000,
+        nanoseconds / 1_000_000 % 1000,
+    )
+}
+
+/// The nearest first.
+fn lineage(ancestry: &[Ancestor]) -> String {
+    if ancestry.is_empty() {
+        return "unknown".to_owned();
+    }
+    let mut steps: Vec<String> = ancestry.iter().take(ANCESTORS_MAX).map(ancestor).collect();
+    if ancestry.len() > ANCESTORS_MAX {
+        steps.push("…".to_owned());
+    }
+    steps.join(" < ")
+}
+
+fn ancestor(ancestor: &Ancestor) -> String {
+    let name = match &ancestor.exe {
+        ExePath::Known(path) => field(basename(path)).to_string(),
+        ExePath::Unknown(_) => "?".to_owned(),
+    };
+    let ended = if ancestor.ended { ", ended" } else { "" };
+    format!("{name} ({}{ended})", ancestor.process.tgid)
+}
+
+fn unseen(blindness: &Blindness) -> String {
+    let Blindness {
+        truncated,
+        faults,
+        lost,
+        execs_omitted,
+    } = *blindness;
+    let parts: Vec<String> = [
+        (truncated, "command lines cut"),
+        (faults, "command lines not read at the exec"),
+        (lost, "execs of the host lost"),
+        (execs_omitted, "execs counted but not listed"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+fn identity(alert: &Alert, context: &AlertContext) -> String {
+    let state = match alert.state {
+        AlertState::Open => "open, may still grow",
+        AlertState::Closed => state_word(alert.state),
+    };
+    format!(
+        "{} revision {} ({state}), wallwatch {}",
+        alert.id, alert.revision, context.agent_version
+    )
+}
+
+fn unknown_path(why: Unknown) -> String {
+    format!("unknown ({})", why.as_str())
+}
+
+fn command(process: &Excerpt) -> Text<'_> {
+    Text::excerpt(process).within(COMMAND_BYTES_MAX)
+}
+
+fn field(bytes: &[u8]) -> Text<'_> {
+    Text::whole(bytes).within(FIELD_BYTES_MAX)
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Lines with a label before the first of a kind.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn heading(&mut self, text: &str) {
+        self.put(format_args!("ALERT: {}", Passive(text)));
+    }
+
+    fn line(&mut self, label: &str, text: &str) {
+        self.put(format_args!("  {label:<8} {}", Passive(text)));
+    }
+
+    fn more(&mut self, text: &str) {
+        self.line("", text);
+    }
+
+    fn rest(&mut self, count: usize, shown_max: usize) {
+        if count > shown_max {
+            self.more(&format!("  and {} more", count - shown_max));
+        }
+    }
+
+    fn put(&mut self, line: fmt::Arguments<'_>) {
+        writeln!(self.text, "{line}").expect("a String takes everything");
+    }
+}
+
+/// A text with what would act on a terminal made visible.
+struct Passive<'a>(&'a str);
+
+impl fmt::Display for Passive<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if !is_active(char) {
+                out.write_char(char)?;
+            } else if char.is_ascii() {
+                write!(out, "\\x{:02x}", u32::from(char))?;
+            } else {
+                write!(out, "\\u{{{:04x}}}", u32::from(char))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! An alert as one line of JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
+use crate::pipeline::alert::Alert;
+
+use super::budget::Budget;
+use super::text::is_active;
+use super::{AlertContext, AlertLine};
+
+/// Of one line, its LF included. Most receivers take no longer one.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// `alert` as JSON and LF. What does not fit is left out, and the line says what that was.
+pub fn json_line(alert: &Alert, context: &AlertContext) -> Vec<u8> {
+    Budget::ladder()
+        .find_map(|budget| encode(&AlertLine::of(alert, context, budget)))
+        .expect("without texts and lists every alert fits")
+}
+
+/// `None` when it is too long.
+fn encode(line: &AlertLine<'_>) -> Option<Vec<u8>> {
+    let mut bounded = BoundedLine { bytes: Vec::new() };
+    line.serialize(&mut Serializer::with_formatter(&mut bounded, Passive))
+        .ok()?;
+    bounded.write_all(b"\n").ok()?;
+    Some(bounded.bytes)
+}
+
+/// Refuses what would make the line too long, so that a hopeless try ends early.
+struct BoundedLine {
+    bytes: Vec<u8>,
+}
+
+impl Write for BoundedLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > LINE_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compact JSON in which no character acts on a terminal or ends a line. JSON itself wants only
+/// C0 controls escaped.
+struct Passive;
+
+impl Formatter for Passive {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, char)) = rest.char_indices().find(|(_, char)| is_active(*char)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            // All of them stand in the first plane, so that one escape is enough.
+            write!(writer, "\\u{:04x}", u32::from(char))?;
+            rest = &rest[at + char.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}

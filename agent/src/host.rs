@@ -1,0 +1,13 @@
+//! The machine: everything that reads it. Nothing here decides what an exec means.
+
+pub mod btf;
+pub mod capabilities;
+pub mod clock;
+pub mod complete;
+pub mod identity;
+pub mod procfs;
+pub mod ring;
+pub mod sensor;
+pub mod source;
+pub mod urgent;
+pub mod users;

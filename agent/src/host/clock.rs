@@ -1,0 +1,26 @@
+//! The only reads of the clocks. Boot time and wall time are paired here and nowhere else.
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::pipeline::exec::Time;
+
+/// Both clocks, now.
+pub fn now() -> Time {
+    Time {
+        boot_ns: read(ClockId::CLOCK_BOOTTIME),
+        wall_ns: read(ClockId::CLOCK_REALTIME),
+    }
+}
+
+/// What must be added to boot time to give wall time, at the moment `time`.
+pub fn wall_minus_boot_ns(time: Time) -> i64 {
+    // Nanoseconds since 1970 fit into an i64 until the year 2262.
+    time.wall_ns as i64 - time.boot_ns as i64
+}
+
+/// A clock that cannot be read counts as 0; Linux has both since 2.6.39.
+fn read(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |time| {
+        time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+    })
+}

@@ -1,0 +1,73 @@
+//! Completes an exec by what the kernel program could not tell: the user's name, a command line whose
+//! page was away, and on a kernel without BTF nearly everything.
+
+use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
+
+use super::procfs::Procfs;
+use super::users::Users;
+
+/// Where the host is asked.
+#[derive(Debug)]
+pub struct Completer {
+    procfs: Procfs,
+    users: Users,
+}
+
+impl Completer {
+    pub fn new(procfs: Procfs) -> Self {
+        Self {
+            procfs,
+            users: Users::default(),
+        }
+    }
+
+    pub fn complete(&mut self, exec: &mut Exec, now: Time) {
+        if exec.exe == ExePath::Unknown(Unknown::Unsupported) && exec.process.start_ns == 0 {
+            self.complete_classic(exec);
+        } else if exec.argv.source == ArgvSource::Unread {
+            self.repair_argv(exec);
+        }
+        exec.user = self.users.name(exec.uid, now);
+    }
+
+    /// The process may have ended, or its number may have been used again: what is not certainly its
+    /// own stays unread.
+    fn repair_argv(&self, exec: &mut Exec) {
+        let tgid = exec.process.tgid;
+        let argv = self.procfs.argv(tgid);
+        let started = self.procfs.stat(tgid).map(|stat| stat.start_ns);
+        let is_same = started.is_some_and(|start_ns| {
+            exec.process
+                .start_ns
+                .checked_sub(start_ns)
+                .is_some_and(|late| late < 10_000_000)
+        });
+        if is_same && argv.source == ArgvSource::Procfs {
+            exec.argv = argv;
+        }
+    }
+
+    /// The classic tracepoints tell who and when; the rest is read while the process lives.
+    fn complete_classic(&self, exec: &mut Exec) {
+        let tgid = exec.process.tgid;
+        let Some(stat) = self.procfs.stat(tgid) else {
+            return;
+        };
+        if stat.start_ns > exec.time.boot_ns {
+            return;
+        }
+        exec.process.start_ns = stat.start_ns;
+        exec.exe = self.procfs.exe(tgid);
+        exec.argv = self.procfs.argv(tgid);
+        exec.login_uid = self.procfs.number(tgid, "loginuid");
+        exec.session_id = self.procfs.number(tgid, "sessionid");
+        exec.parent = ProcessKey {
+            tgid: stat.parent_tgid,
+            start_ns: self
+                .procfs
+                .stat(stat.parent_tgid)
+                .map_or(0, |parent| parent.start_ns),
+        };
+        exec.parent_exe = self.procfs.exe(stat.parent_tgid);
+    }
+}

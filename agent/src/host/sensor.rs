@@ -1,0 +1,357 @@
+//! The kernel programs: loaded, attached, counted.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, Program, ProgramError, TracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya_log::EbpfLogger;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use wallwatch_common::{Counter, NAME_KEY_BYTES};
+
+use super::btf::{BtfError, Offsets};
+use super::capabilities;
+use super::ring::Rings;
+use super::urgent;
+use crate::config::SensorSettings;
+
+/// The object, built by `cargo xtask ebpf`.
+static OBJECT: &[u8] = include_bytes_aligned!("../../../agent-ebpf/object/wallwatch.bpf.o");
+
+/// The kernel's type information.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// What keeps the sensor from working.
+#[derive(Debug, thiserror::Error)]
+pub enum SensorError {
+    #[error("the capabilities {} are missing", .missing.join(" and "))]
+    Capabilities { missing: Vec<&'static str> },
+    #[error("kernel types cannot be used: {0}")]
+    Btf(#[from] BtfError),
+    #[error("cannot read {path}")]
+    Read {
+        path: &'static str,
+        source: io::Error,
+    },
+    #[error("cannot load the kernel object")]
+    Object(#[source] Box<EbpfError>),
+    #[error("cannot load or attach the program `{name}`")]
+    Program {
+        name: &'static str,
+        source: Box<ProgramError>,
+    },
+    #[error("cannot use the map `{name}`")]
+    Map {
+        name: &'static str,
+        source: Box<MapError>,
+    },
+    #[error("the kernel object has no {what} `{name}`")]
+    ObjectLacks {
+        what: &'static str,
+        name: &'static str,
+    },
+    #[error("cannot watch the rings")]
+    Rings(#[source] io::Error),
+}
+
+impl SensorError {
+    /// Whether the kernel said that the caller may not do this.
+    pub fn is_permission(&self) -> bool {
+        if let Self::Capabilities { .. } = self {
+            return true;
+        }
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+            {
+                return true;
+            }
+            source = error.source();
+        }
+        false
+    }
+}
+
+/// What this kernel lets the sensor see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// The BTF tracepoints, and the members that the kernel lacks.
+    Btf { missing: Vec<String> },
+    /// The classic tracepoints; command line and paths come from `/proc`, afterwards.
+    Classic,
+}
+
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Btf { missing } if missing.is_empty() => f.write_str("BTF tracepoints, all fields"),
+            Self::Btf { missing } => write!(f, "BTF tracepoints, without {}", missing.join(", ")),
+            Self::Classic => f.write_str(
+                "classic tracepoints: this kernel has no BTF; argv, paths, start times, login uid and \
+                 session are read from /proc and lost when a process ends first; namespaces, effective \
+                 uid, script names, output to /dev/null and forks are not seen",
+            ),
+        }
+    }
+}
+
+/// The attached programs. Dropping it detaches them.
+pub struct Sensor {
+    ebpf: Ebpf,
+    counters: PerCpuArray<MapData, u64>,
+    sight: Sight,
+}
+
+impl Sensor {
+    /// Loads and attaches the programs. From its return on every exec is recorded.
+    /// Must be called within a tokio runtime.
+    pub fn attach(settings: &SensorSettings) -> Result<(Self, Rings), SensorError> {
+        let missing = capabilities::missing();
+        if !missing.is_empty() {
+            return Err(SensorError::Capabilities { missing });
+        }
+        lift_memory_limit();
+        let offsets = offsets()?;
+        let mut ebpf = load(settings, offsets.as_ref())?;
+        fill_urgent_names(&mut ebpf, &settings.urgent_names)?;
+        let sight = match &offsets {
+            Some(offsets) => {
+                attach_btf(&mut ebpf)?;
+                let missing = BTreeSet::from_iter(offsets.missing());
+                Sight::Btf {
+                    missing: missing.into_iter().collect(),
+                }
+            }
+            None => {
+                attach_classic(&mut ebpf)?;
+                Sight::Classic
+            }
+        };
+        let bulk: RingBuf<MapData> = take_map(&mut ebpf, "BULK")?;
+        let urgent: RingBuf<MapData> = take_map(&mut ebpf, "URGENT")?;
+        let rings = Rings::new(bulk, urgent, settings.drain_delay).map_err(SensorError::Rings)?;
+        let counters = take_map(&mut ebpf, "COUNTERS")?;
+        give_memory_back();
+        let sensor = Self {
+            ebpf,
+            counters,
+            sight,
+        };
+        Ok((sensor, rings))
+    }
+
+    pub fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// Reader of the programs' own log, which goes to the `log` crate's logger.
+    pub fn kernel_log(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>, aya_log::Error> {
+        EbpfLogger::init(&mut self.ebpf)
+    }
+
+    pub fn counters(&self) -> Result<Counters, SensorError> {
+        let mut values = [0; Counter::COUNT];
+        for (index, value) in values.iter_mut().enumerate() {
+            let per_cpu =
+                self.counters
+                    .get(&(index as u32), 0)
+                    .map_err(|source| SensorError::Map {
+                        name: "COUNTERS",
+                        source: Box::new(source),
+                    })?;
+            *value = per_cpu.iter().sum();
+        }
+        Ok(Counters {
+            values,
+            missed: self
+                .ebpf
+                .programs()
+                .map(|(_, program)| missed(program))
+                .sum(),
+        })
+    }
+}
+
+/// The kernel programs' counters, summed over the processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    values: [u64; Counter::COUNT],
+    /// Runs that the kernel skipped because the program was entered again on the same processor.
+    pub missed: u64,
+}
+
+impl Counters {
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.values[counter as usize]
+    }
+
+    /// Exec records that the programs handed to a ring.
+    pub fn execs_submitted(&self) -> u64 {
+        self.get(Counter::ExecUrgent) + self.get(Counter::ExecBulk)
+    }
+
+    /// Execs that happened and of which there is no record.
+    pub fn execs_lost(&self) -> u64 {
+        self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch) + self.missed
+    }
+
+    /// Whether every exec that the programs saw was submitted or is counted as lost. Holds at any
+    /// moment at which no exec is under way.
+    pub fn reconcile(&self) -> bool {
+        let lost_here = self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch);
+        self.get(Counter::ExecSeen) == self.execs_submitted() + lost_here
+    }
+}
+
+/// Offsets of this kernel; `None` when it has no BTF.
+fn offsets() -> Result<Option<Offsets>, SensorError> {
+    if !Path::new(BTF_PATH).exists() {
+        return Ok(None);
+    }
+    let btf = fs::read(BTF_PATH).map_err(|source| SensorError::Read {
+        path: BTF_PATH,
+        source,
+    })?;
+    Ok(Some(Offsets::resolve(&btf)?))
+}
+
+fn load(settings: &SensorSettings, offsets: Option<&Offsets>) -> Result<Ebpf, SensorError> {
+    let cpus = aya::util::nr_cpus().map_err(|(path, source)| SensorError::Read { path, source })?;
+    // aya-log's numbers: 0 is off, 5 is trace.
+    let kernel_log_level = settings.kernel_log as u8;
+    let mut loader = EbpfLoader::new();
+    // The programs carry no relocations against the kernel's types.
+    loader
+        .btf(None)
+        .map_max_entries("BULK", settings.bulk_ring_bytes)
+        .map_max_entries("URGENT", settings.urgent_ring_bytes)
+        .map_max_entries("SCRATCH", cpus as u32)
+        .override_global(aya_log::LEVEL, &kernel_log_level, true);
+    if let Some(offsets) = offsets {
+        loader.override_global("OFFSETS", offsets.as_slice(), true);
+    }
+    loader
+        .load(OBJECT)
+        .map_err(|error| SensorError::Object(Box::new(error)))
+}
+
+fn fill_urgent_names(ebpf: &mut Ebpf, extra: &[String]) -> Result<(), SensorError> {
+    let name = "URGENT_NAMES";
+    // The map stays where it is: the programs are loaded later and need its descriptor.
+    let map = ebpf
+        .map_mut(name)
+        .ok_or(SensorError::ObjectLacks { what: "map", name })?;
+    let fill = || {
+        let mut map: HashMap<&mut MapData, [u8; NAME_KEY_BYTES], u8> = HashMap::try_from(map)?;
+        urgent::keys(extra)
+            .into_iter()
+            .try_for_each(|key| map.insert(key, 1, 0))
+    };
+    fill().map_err(|source| SensorError::Map {
+        name,
+        source: Box::new(source),
+    })
+}
+
+fn attach_btf(ebpf: &mut Ebpf) -> Result<(), SensorError> {
+    let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
+    for (name, tracepoint) in [
+        ("fork", "sched_process_fork"),
+        ("exit", "sched_process_exit"),
+        ("exec", "sched_process_exec"),
+    ] {
+        let program: &mut BtfTracePoint = program(ebpf, name)?;
+        program
+            .load(tracepoint, &btf)
+            .and_then(|()| program.attach())
+            .map_err(|source| SensorError::Program {
+                name,
+                source: Box::new(source),
+            })?;
+    }
+    Ok(())
+}
+
+fn attach_classic(ebpf: &mut Ebpf) -> Result<(), SensorError> {
+    for (name, tracepoint) in [
+        ("exit_classic", "sched_process_exit"),
+        ("exec_classic", "sched_process_exec"),
+    ] {
+        let program: &mut TracePoint = program(ebpf, name)?;
+        program
+            .load()
+            .and_then(|()| program.attach("sched", tracepoint))
+            .map_err(|source| SensorError::Program {
+                name,
+                source: Box::new(source),
+            })?;
+    }
+    Ok(())
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, SensorError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(SensorError::ObjectLacks {
+        what: "program",
+        name,
+    })?;
+    program.try_into().map_err(|source| SensorError::Program {
+        name,
+        source: Box::new(source),
+    })
+}
+
+fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, SensorError>
+where
+    M: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    let map = ebpf
+        .take_map(name)
+        .ok_or(SensorError::ObjectLacks { what: "map", name })?;
+    M::try_from(map).map_err(|source| SensorError::Map {
+        name,
+        source: Box::new(source),
+    })
+}
+
+/// `recursion_misses` of a loaded program, from its descriptor's `fdinfo` (`bpf_prog_show_fdinfo`,
+/// `kernel/bpf/syscall.c`; since Linux 5.12). 0 where the kernel does not tell.
+fn missed(program: &Program) -> u64 {
+    let Ok(fd) = program.fd() else {
+        return 0;
+    };
+    let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    let Ok(info) = fs::read_to_string(path) else {
+        return 0;
+    };
+    info.lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// Before Linux 5.11 maps are charged to `RLIMIT_MEMLOCK`. Where it cannot be lifted the load fails,
+/// and says so.
+fn lift_memory_limit() {
+    let lifted = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    if let Err(error) = lifted {
+        tracing::debug!(%error, "RLIMIT_MEMLOCK cannot be lifted");
+    }
+}
+
+/// Parsing the kernel's types took tens of megabytes, which glibc would keep.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,0 +1,143 @@
+//! Parse, call, exit status.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use wallwatch::cli::{Cli, Command, LogLevel, ReplayArgs, RunArgs};
+use wallwatch::config::{self, Problems, Settings};
+use wallwatch::delivery::writer::WriterError;
+use wallwatch::exit_code::ExitCode;
+use wallwatch::host::sensor::SensorError;
+use wallwatch::{record, replay, rules, run};
+
+fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Success
+            };
+            // Nothing is left to do when the terminal is gone.
+            drop(error.print());
+            return code.into();
+        }
+    };
+    log_to_stderr(cli.log_level);
+    let code = match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let code = code_of(&error);
+            tracing::error!("{error:#}");
+            code
+        }
+    };
+    code.into()
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let loaded = config::load(cli.config.as_deref());
+    if let Command::Check = cli.command {
+        return check(loaded);
+    }
+    let mut settings = loaded?;
+    match cli.command {
+        Command::Run(RunArgs {
+            alerts,
+            stdout,
+            host,
+        }) => {
+            settings.alerts.path = alerts.unwrap_or(settings.alerts.path);
+            settings.alerts.stdout |= stdout;
+            run::run(&settings, &host.root)?;
+            Ok(ExitCode::Success)
+        }
+        Command::Replay(args) => replay_file(settings, args),
+        Command::Record(args) => {
+            record::record(&settings, &args.host.root, args.output.as_deref())?;
+            Ok(ExitCode::Success)
+        }
+        Command::Rules => print(&rules::describe(&settings)),
+        Command::Check => unreachable!("handled above"),
+    }
+}
+
+fn check(loaded: Result<Settings, Problems>) -> anyhow::Result<ExitCode> {
+    match loaded {
+        Ok(_) => print("the configuration is valid\n"),
+        Err(problems) => {
+            write_all(&mut io::stderr(), &format!("{problems}\n"))?;
+            Ok(ExitCode::Found)
+        }
+    }
+}
+
+fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    if let Some(window) = args.window {
+        let rule = &mut settings.rules.linux_iptables_firewall_modification;
+        rule.spec.window.mode = window.into();
+    }
+    let input = match replay::open(&args.file) {
+        Ok(input) => input,
+        Err(error) => {
+            tracing::error!("{}: cannot be opened: {error}", args.file.display());
+            return Ok(ExitCode::NoInput);
+        }
+    };
+    let shape = if args.human {
+        replay::Shape::Human
+    } else {
+        replay::Shape::JsonLines
+    };
+    let pipeline = run::pipeline(&settings)?;
+    let dest = settings.host.name.as_deref();
+    let summary = replay::replay(pipeline, &args.file, input, io::stdout(), shape, dest)?;
+    Ok(summary.exit_code())
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    write_all(&mut io::stdout(), text)?;
+    Ok(ExitCode::Success)
+}
+
+fn write_all(stream: &mut impl Write, text: &str) -> anyhow::Result<()> {
+    stream
+        .write_all(text.as_bytes())
+        .context("write the answer")
+}
+
+/// The level is for the agent. The kernel programs have a switch of their own (`kernel_log`), and what
+/// passes that is shown.
+fn log_to_stderr(level: LogLevel) {
+    let filter = Targets::new()
+        .with_default(LevelFilter::from(level))
+        .with_target("wallwatch_ebpf", LevelFilter::TRACE);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .init();
+}
+
+fn code_of(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Problems>() {
+        return ExitCode::Config;
+    }
+    if error.is::<WriterError>() {
+        return ExitCode::IoError;
+    }
+    match error.downcast_ref::<SensorError>() {
+        Some(error) if error.is_permission() => ExitCode::NoPermission,
+        Some(_) => ExitCode::Unavailable,
+        None if error.chain().any(|cause| cause.is::<io::Error>()) => ExitCode::IoError,
+        None => ExitCode::Software,
+    }
+}

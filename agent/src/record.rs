@@ -1,0 +1,58 @@
+//! The execs of this host as JSON lines, until SIGTERM or SIGINT.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Settings;
+use crate::host::identity::Identity;
+use crate::host::source::Source;
+use crate::pipeline::exec::Event;
+use crate::recording::write_line;
+use crate::run::{attach, block_on};
+
+/// Records to `output`, or to standard output.
+pub fn record(settings: &Settings, root: &Path, output: Option<&Path>) -> anyhow::Result<()> {
+    let mut output: BufWriter<Box<dyn Write>> = BufWriter::new(match output {
+        Some(path) => Box::new(File::create(path).context("create the recording")?),
+        None => Box::new(io::stdout()),
+    });
+    block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("watch SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("watch SIGINT")?;
+        let mut source = attach(settings, &Identity::read(root), root)?;
+        tracing::info!(sight = %source.sight(), "recording");
+        loop {
+            tokio::select! {
+                ready = source.wait() => ready.context("wait for the rings")?,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+            drain(&mut source, &mut output)?;
+        }
+        while drain(&mut source, &mut output)? > 0 {}
+        let lost = source.counters().context("read the counters")?.execs_lost();
+        tracing::info!(execs = source.received().execs, lost, "stopped");
+        Ok(())
+    })
+}
+
+fn drain(source: &mut Source, output: &mut impl Write) -> anyhow::Result<usize> {
+    let mut written = Ok(());
+    let n = source.drain(|event, _| {
+        if let Event::Exec(exec) = event
+            && written.is_ok()
+        {
+            written = write_line(&exec)
+                .map_err(io::Error::from)
+                .and_then(|line| output.write_all(&line));
+        }
+    });
+    written
+        .and_then(|()| output.flush())
+        .context("write the recording")?;
+    Ok(n)
+}

@@ -1,0 +1,449 @@
+//! The format that `record` writes and `replay` reads: one exec a line, as a JSON object.
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `time` | seconds since 1970 UTC, a number with up to nine decimals |
+//! | `pid`, `ppid` | process ids in the initial namespace |
+//! | `uid`, `argv` | real user id; the arguments |
+//! | `exe`, `parent_exe` | resolved executables; null when unknown |
+//!
+//! These are needed; everything else is optional, and what is not known here is ignored. Text that is
+//! not UTF-8 is `{"base64": "…"}`. `start_time` and `parent_start_time` are seconds since boot; they
+//! only have to tell one process from another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, MapAccess, Visitor};
+use serde::ser::{self, SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::pipeline::decode::exec_guid;
+use crate::pipeline::exec::{Argv, ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
+
+/// Reads one line. The error says what was expected and at which column.
+pub fn parse_line(line: &[u8]) -> Result<Exec, serde_json::Error> {
+    serde_json::from_slice::<Written>(line).map(Exec::from)
+}
+
+/// Writes one line, with its line feed.
+pub fn write_line(exec: &Exec) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(&Written::from(exec))?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// An exec as it stands in a line.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    time: Seconds,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guid: Option<String>,
+    pid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start_time: Option<Seconds>,
+    ppid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_start_time: Option<Seconds>,
+    uid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    euid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login_uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session_id: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    comm: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filename: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interp: Option<Text>,
+    exe: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exe_unknown: Option<UnknownWord>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    exe_deleted: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    exe_memfd: bool,
+    argv: Vec<Text>,
+    /// Bytes of the whole command line, when `argv` is not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    argv_bytes_full: Option<u64>,
+    /// The command line could not be read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    argv_unread: bool,
+    parent_exe: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_exe_unknown: Option<UnknownWord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_argv: Option<Vec<Text>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    cgroup_id: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    mount_ns: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pid_ns: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    net_ns: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    stdout_null: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    stderr_null: bool,
+}
+
+impl From<Written> for Exec {
+    fn from(written: Written) -> Self {
+        let time = Time {
+            boot_ns: written.time.0,
+            wall_ns: written.time.0,
+        };
+        let process = ProcessKey {
+            tgid: written.pid,
+            start_ns: written.start_time.map_or(0, |start| start.0),
+        };
+        let guid = written.guid.map_or_else(
+            || exec_guid(Uuid::nil(), process, time.boot_ns),
+            |text| named_guid(&text),
+        );
+        let argv = Argv::from_arguments(written.argv.iter().map(|text| &*text.0));
+        Self {
+            time,
+            guid,
+            process,
+            tid: written.tid.unwrap_or(written.pid),
+            parent: ProcessKey {
+                tgid: written.ppid,
+                start_ns: written.parent_start_time.map_or(0, |start| start.0),
+            },
+            uid: written.uid,
+            gid: written.gid.unwrap_or(written.uid),
+            euid: written.euid.unwrap_or(written.uid),
+            login_uid: written.login_uid,
+            session_id: written.session_id,
+            user: written.user.map(Arc::from),
+            dest: written.host.map(Arc::from),
+            host_id: written.host_id.map(Arc::from),
+            comm: written.comm.map_or_else(Box::default, |text| text.0.into()),
+            filename: written
+                .filename
+                .map_or_else(Box::default, |text| text.0.into()),
+            interp: written.interp.map(|text| text.0.into()),
+            exe: exe_path(written.exe, written.exe_unknown),
+            exe_deleted: written.exe_deleted,
+            exe_memfd: written.exe_memfd,
+            argv: Argv {
+                bytes_full: written.argv_bytes_full.unwrap_or(0).max(argv.bytes_full),
+                source: if written.argv_unread {
+                    ArgvSource::Unread
+                } else {
+                    ArgvSource::Recording
+                },
+                ..argv
+            },
+            parent_exe: exe_path(written.parent_exe, written.parent_exe_unknown),
+            parent_argv: written
+                .parent_argv
+                .map(|argv| Argv::from_arguments(argv.iter().map(|text| &*text.0))),
+            cgroup_id: written.cgroup_id,
+            mount_ns: written.mount_ns,
+            pid_ns: written.pid_ns,
+            net_ns: written.net_ns,
+            stdout_null: written.stdout_null,
+            stderr_null: written.stderr_null,
+        }
+    }
+}
+
+impl From<&Exec> for Written {
+    fn from(exec: &Exec) -> Self {
+        let texts = |argv: &Argv| argv.arguments().map(|text| Text(text.to_vec())).collect();
+        Self {
+            time: Seconds(exec.time.wall_ns),
+            guid: Some(exec.guid.to_string()),
+            pid: exec.process.tgid,
+            tid: Some(exec.tid),
+            start_time: Some(Seconds(exec.process.start_ns)),
+            ppid: exec.parent.tgid,
+            parent_start_time: Some(Seconds(exec.parent.start_ns)),
+            uid: exec.uid,
+            gid: Some(exec.gid),
+            euid: Some(exec.euid),
+            login_uid: exec.login_uid,
+            session_id: exec.session_id,
+            user: exec.user.as_deref().map(str::to_owned),
+            host: exec.dest.as_deref().map(str::to_owned),
+            host_id: exec.host_id.as_deref().map(str::to_owned),
+            comm: Some(Text(exec.comm.to_vec())),
+            filename: Some(Text(exec.filename.to_vec())),
+            interp: exec.interp.as_ref().map(|text| Text(text.to_vec())),
+            exe: exec.exe.known().map(|path| Text(path.to_vec())),
+            exe_unknown: unknown_word(&exec.exe),
+            exe_deleted: exec.exe_deleted,
+            exe_memfd: exec.exe_memfd,
+            argv: texts(&exec.argv),
+            argv_bytes_full: exec.argv.truncated().then_some(exec.argv.bytes_full),
+            argv_unread: exec.argv.source == ArgvSource::Unread,
+            parent_exe: exec.parent_exe.known().map(|path| Text(path.to_vec())),
+            parent_exe_unknown: unknown_word(&exec.parent_exe),
+            parent_argv: exec.parent_argv.as_ref().map(texts),
+            cgroup_id: exec.cgroup_id,
+            mount_ns: exec.mount_ns,
+            pid_ns: exec.pid_ns,
+            net_ns: exec.net_ns,
+            stdout_null: exec.stdout_null,
+            stderr_null: exec.stderr_null,
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A guid that is no UUID, as other sensors write them, becomes one by its text.
+fn named_guid(text: &str) -> Uuid {
+    Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::nil(), text.as_bytes()))
+}
+
+fn exe_path(path: Option<Text>, reason: Option<UnknownWord>) -> ExePath {
+    match path {
+        Some(path) => ExePath::Known(path.0.into()),
+        None => ExePath::Unknown(reason.map_or(Unknown::NotRecorded, |word| word.0)),
+    }
+}
+
+fn unknown_word(path: &ExePath) -> Option<UnknownWord> {
+    match path {
+        ExePath::Known(_) => None,
+        ExePath::Unknown(reason) => Some(UnknownWord(*reason)),
+    }
+}
+
+/// Seconds as a decimal number, kept as nanoseconds: a binary fraction could not hold them.
+struct Seconds(u64);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = format!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        RawValue::from_string(text)
+            .map_err(ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        nanoseconds(text).map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            de::Error::custom(format!(
+                "{shown} is no time, expected seconds as a decimal number, not negative"
+            ))
+        })
+    }
+}
+
+/// Digits after the ninth decimal are dropped.
+fn nanoseconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    let seconds: u64 = whole.parse().ok()?;
+    seconds
+        .checked_mul(1_000_000_000)?
+        .checked_add(digits.parse().ok()?)
+}
+
+struct UnknownWord(Unknown);
+
+impl Serialize for UnknownWord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for UnknownWord {
+    /// A word of a later version is taken for "not recorded".
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known = Unknown::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == word);
+        Ok(Self(known.unwrap_or(Unknown::NotRecorded)))
+    }
+}
+
+/// Bytes: a string where they are UTF-8, `{"base64": "…"}` where not. A NUL cannot be part of an
+/// argument or a path.
+struct Text(Vec<u8>);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Ok(text) = str::from_utf8(&self.0) {
+            return serializer.serialize_str(text);
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("base64", &STANDARD.encode(&self.0))?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = deserializer.deserialize_any(TextVisitor)?;
+        if text.0.contains(&0) {
+            return Err(de::Error::custom("a NUL byte in an argument or a path"));
+        }
+        Ok(text)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or {\"base64\": \"…\"}")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(text.as_bytes().to_vec()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+        let mut bytes = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key != "base64" {
+                map.next_value::<de::IgnoredAny>()?;
+                continue;
+            }
+            let text = map.next_value::<String>()?;
+            bytes = Some(STANDARD.decode(text).map_err(de::Error::custom)?);
+        }
+        bytes
+            .map(Text)
+            .ok_or_else(|| de::Error::missing_field("base64"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINIMAL: &str = r#"{"time": 1795488043.803, "pid": 3486, "ppid": 3485, "uid": 0,
+        "exe": "/usr/bin/dash", "argv": ["sh", "-c", "true"], "parent_exe": null, "later": [1]}"#;
+
+    #[test]
+    fn the_least_line_is_enough_and_unknown_fields_are_ignored() {
+        let exec = parse_line(MINIMAL.as_bytes()).unwrap();
+        assert_eq!(exec.time.wall_ns, 1_795_488_043_803_000_000);
+        assert_eq!(exec.time.boot_ns, exec.time.wall_ns);
+        assert_eq!(exec.exe.basename(), Some(b"dash".as_slice()));
+        assert_eq!(exec.parent_exe, ExePath::Unknown(Unknown::NotRecorded));
+        assert_eq!(&*exec.argv.bytes, b"sh\0-c\0true\0");
+        assert_eq!(exec.user, None);
+    }
+
+    #[test]
+    fn a_bad_line_says_what_was_expected() {
+        for (from, to, message) in [
+            ("3486", "-1", "invalid value: integer `-1`, expected u32"),
+            (
+                "1795488043.803",
+                "-5",
+                "-5 is no time, expected seconds as a decimal number",
+            ),
+            (
+                "1795488043.803",
+                "\"now\"",
+                "\"now\" is no time, expected seconds",
+            ),
+            ("\"uid\": 0,", "", "missing field `uid`"),
+            ("\"true\"", "7", "expected a string or {\"base64\": \"…\"}"),
+            ("\"true\"", "{\"base64\": \"*\"}", "Invalid symbol"),
+            (
+                "\"true\"",
+                "\"a\\u0000b\"",
+                "a NUL byte in an argument or a path",
+            ),
+        ] {
+            let line = MINIMAL.replace(from, to);
+            let error = parse_line(line.as_bytes())
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(message), "{error:?} lacks {message:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_keep_their_nanoseconds() {
+        for (text, expect) in [
+            ("1", Some(1_000_000_000)),
+            ("1.5", Some(1_500_000_000)),
+            ("1795488043.803000001", Some(1_795_488_043_803_000_001)),
+            ("0.0000000019", Some(1)),
+            ("1e3", None),
+            ("1.5e3", None),
+            ("-1", None),
+            ("true", None),
+            ("99999999999999999999", None),
+            ("18446744073", Some(18_446_744_073_000_000_000)),
+            ("18446744074", None),
+        ] {
+            assert_eq!(nanoseconds(text), expect, "{text}");
+        }
+    }
+
+    fn argument() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(1..=255u8, 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            wall_ns in 0..4_000_000_000_000_000_000u64,
+            argv in proptest::collection::vec(argument(), 0..5),
+            exe in argument(),
+            cut in 0..100u64,
+            start_ns: u64,
+        ) {
+            let mut exec = parse_line(MINIMAL.as_bytes()).unwrap();
+            exec.time = Time { boot_ns: wall_ns, wall_ns };
+            exec.process.start_ns = start_ns;
+            exec.argv = Argv::from_arguments(argv.iter().map(Vec::as_slice));
+            exec.argv.bytes_full += cut;
+            exec.exe = ExePath::Known(exe.into());
+            exec.parent_exe = ExePath::Unknown(Unknown::Changed);
+            exec.user = Some("root".into());
+            exec.exe_deleted = true;
+            let line = write_line(&exec).unwrap();
+            prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+            prop_assert_eq!(parse_line(&line).unwrap(), exec);
+        }
+    }
+}

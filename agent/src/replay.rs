@@ -1,0 +1,176 @@
+//! The pipeline over recorded execs: no root, no kernel, no clock. Time is the records' own.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::delivery::encode::human::human;
+use crate::delivery::encode::json::json_line;
+use crate::delivery::encode::{AlertContext, HostIdentity};
+use crate::exit_code::ExitCode;
+use crate::pipeline::Pipeline;
+use crate::pipeline::alert::Alert;
+use crate::pipeline::exec::{Event, Exec, Time};
+use crate::recording;
+
+/// Longest line that is read: an exec of 2 MiB of arguments in which every byte is escaped.
+const LINE_BYTES_MAX: u64 = 16 << 20;
+
+/// How alerts are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    JsonLines,
+    Human,
+}
+
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub execs: u64,
+    pub lines_skipped: u64,
+    pub alert_lines: u64,
+}
+
+impl Summary {
+    pub fn exit_code(self) -> ExitCode {
+        if self.lines_skipped > 0 {
+            ExitCode::DataError
+        } else {
+            ExitCode::Success
+        }
+    }
+}
+
+/// Opens the recording; `-` is standard input.
+pub fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    Ok(Box::new(BufReader::new(File::open(file)?)))
+}
+
+/// Replays `input` and writes its alerts to `output`. A bad line is named on standard error, with
+/// `name` and its number, and skipped.
+pub fn replay(
+    mut pipeline: Pipeline,
+    name: &Path,
+    mut input: impl BufRead,
+    output: impl Write,
+    shape: Shape,
+    dest: Option<&str>,
+) -> anyhow::Result<Summary> {
+    let dest: Option<Arc<str>> = dest.map(Arc::from);
+    let mut output = BufWriter::new(output);
+    let mut summary = Summary::default();
+    let mut now = Time::default();
+    let mut line = Vec::new();
+    let mut number = 0;
+    while read_line(&mut input, &mut line).context("read the recording")? {
+        number += 1;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match parse(&line) {
+            Ok(mut exec) => {
+                if dest.is_some() {
+                    exec.dest.clone_from(&dest);
+                }
+                summary.execs += 1;
+                now = latest(now, exec.time);
+                pipeline.handle_timeout(now);
+                pipeline.handle_event(&Event::Exec(Box::new(exec)), now);
+            }
+            Err(error) => {
+                summary.lines_skipped += 1;
+                tracing::error!("{}:{number}: {error}; line skipped", name.display());
+            }
+        }
+        summary.alert_lines += write_alerts(&mut pipeline, &mut output, shape)?;
+    }
+    pipeline.handle_end(now);
+    summary.alert_lines += write_alerts(&mut pipeline, &mut output, shape)?;
+    output.flush().context("write the alerts")?;
+    Ok(summary)
+}
+
+fn parse(line: &[u8]) -> Result<Exec, String> {
+    if line.len() as u64 > LINE_BYTES_MAX {
+        return Err(format!("longer than {LINE_BYTES_MAX} bytes"));
+    }
+    recording::parse_line(line).map_err(|error| error.to_string())
+}
+
+/// Reads up to the next line feed. Of a line that is too long one byte more than the bound is kept, as
+/// a mark, and the rest is passed over.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    input
+        .by_ref()
+        .take(LINE_BYTES_MAX + 1)
+        .read_until(b'\n', line)?;
+    if line.len() as u64 > LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+        input.skip_until(b'\n')?;
+    }
+    Ok(!line.is_empty())
+}
+
+/// A recording need not be in order; the replay's time never goes back.
+fn latest(now: Time, time: Time) -> Time {
+    Time {
+        boot_ns: now.boot_ns.max(time.boot_ns),
+        wall_ns: now.wall_ns.max(time.wall_ns),
+    }
+}
+
+fn write_alerts(
+    pipeline: &mut Pipeline,
+    output: &mut impl Write,
+    shape: Shape,
+) -> anyhow::Result<u64> {
+    let mut n = 0;
+    while let Some(alert) = pipeline.next_alert() {
+        let context = context(&alert);
+        let bytes = match shape {
+            Shape::JsonLines => json_line(&alert, &context),
+            Shape::Human => (human(&alert, &context) + "\n").into_bytes(),
+        };
+        output.write_all(&bytes).context("write the alerts")?;
+        n += 1;
+    }
+    Ok(n)
+}
+
+/// A recording names the host of each exec, and nothing else of it.
+fn context(alert: &Alert) -> AlertContext {
+    AlertContext {
+        host: HostIdentity {
+            name: alert.key.dest.to_string(),
+            id: None,
+            boot_id: None,
+            os: None,
+            kernel: None,
+        },
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_the_next_is_read() {
+        let mut input = vec![b'x'; LINE_BYTES_MAX as usize + 100];
+        input.extend_from_slice(b"\nnext\n");
+        let mut input = BufReader::new(input.as_slice());
+        let mut line = Vec::new();
+        assert!(read_line(&mut input, &mut line).unwrap());
+        assert!(parse(&line).unwrap_err().contains("longer than"));
+        assert!(read_line(&mut input, &mut line).unwrap());
+        assert_eq!(line, b"next\n");
+        assert!(!read_line(&mut input, &mut line).unwrap());
+    }
+}

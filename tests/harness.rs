@@ -1,0 +1,300 @@
+//! What the tests share: the binary, a running agent, programs in throw-away namespaces.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a test waits for something that should happen at once. Guests without hardware support
+/// are some fifty times slower than this machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test. In a guest there is no cargo, and the environment says where it is.
+pub(crate) fn wallwatch() -> Command {
+    let path =
+        std::env::var_os("WALLWATCH_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_wallwatch").into());
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The binary under test with all defaults, whatever the machine's own configuration says.
+pub(crate) fn wallwatch_with_defaults() -> Command {
+    let mut command = wallwatch();
+    command.arg("--config").arg(data().join("empty.toml"));
+    command
+}
+
+/// Where recordings and what is expected of them are kept.
+pub(crate) fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data")
+}
+
+/// The stand-in for malware, copied to `folder` under `name`: its path is what tests look for.
+pub(crate) fn stub_in(folder: &Path, name: &str) -> PathBuf {
+    let stub = std::env::var_os("WALLWATCH_STUB").map_or_else(
+        || {
+            let binary = Path::new(env!("CARGO_BIN_EXE_wallwatch"));
+            binary.with_file_name("examples").join("malware-stub")
+        },
+        PathBuf::from,
+    );
+    let target = folder.join(name);
+    fs::copy(&stub, &target).unwrap_or_else(|error| {
+        panic!(
+            "copy {}: {error}; build it with `cargo build --examples`",
+            stub.display()
+        )
+    });
+    target
+}
+
+/// Whether this runs in a guest, where everything is slow.
+pub(crate) fn in_guest() -> bool {
+    std::env::var_os("WALLWATCH_VM").is_some()
+}
+
+/// Runs a shell script in network and mount namespaces of its own, and waits for it. `$1…` are the
+/// arguments.
+pub(crate) fn in_namespaces(script: &str, arguments: &[&OsStr]) -> Output {
+    let output = Command::new("unshare")
+        .args([
+            "--net",
+            "--mount",
+            "--propagation",
+            "private",
+            "bash",
+            "-ec",
+            script,
+            "script",
+        ])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("start unshare (util-linux)");
+    assert!(
+        output.status.success(),
+        "{script}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// A running `wallwatch run` (or `record`) with every path in a temporary directory.
+pub(crate) struct Agent {
+    child: Child,
+    pub(crate) folder: TempDir,
+    log: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Agent {
+    /// Starts the agent and waits until it is armed. `config` is the text of its configuration file.
+    pub(crate) fn run(config: &str) -> Self {
+        Self::start(config, |command, folder| {
+            command
+                .arg("run")
+                .arg("--alerts")
+                .arg(folder.join("alerts.jsonl"));
+        })
+    }
+
+    /// Starts a recording.
+    pub(crate) fn record() -> Self {
+        Self::start("", |command, folder| {
+            command
+                .arg("record")
+                .arg("--output")
+                .arg(folder.join("recording.jsonl"));
+        })
+    }
+
+    /// Starts the agent without the kernel's type information.
+    pub(crate) fn run_without_btf() -> Self {
+        Self::start("", |command, folder| {
+            let binary = command.get_program().to_owned();
+            let config = folder.join("wallwatch.toml");
+            let script = "mount -t tmpfs none /sys/kernel/btf
+                mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing
+                exec \"$1\" --config \"$2\" run --alerts \"$3\"";
+            *command = Command::new("unshare");
+            command
+                .args([
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "bash",
+                    "-ec",
+                    script,
+                    "script",
+                ])
+                .arg(binary)
+                .arg(config)
+                .arg(folder.join("alerts.jsonl"));
+        })
+    }
+
+    fn start(config: &str, arguments: impl FnOnce(&mut Command, &Path)) -> Self {
+        let folder = tempfile::tempdir().expect("make a folder");
+        let config_path = folder.path().join("wallwatch.toml");
+        fs::write(&config_path, config).expect("write the configuration");
+        let mut command = wallwatch();
+        command.arg("--config").arg(config_path);
+        arguments(&mut command, folder.path());
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start wallwatch");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe was asked for"));
+        let (sender, log) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut agent = Self {
+            child,
+            folder,
+            log,
+            said: Vec::new(),
+        };
+        agent.wait_until_said(&["armed", "recording"]);
+        agent
+    }
+
+    /// The alert lines so far.
+    pub(crate) fn alerts(&self) -> Vec<Value> {
+        json_lines(&self.folder.path().join("alerts.jsonl"))
+    }
+
+    /// Waits for an alert line that `fits`.
+    pub(crate) fn wait_for_alert(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        let pause = Duration::from_millis(5);
+        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+            if let Some(alert) = self.alerts().into_iter().rfind(|alert| fits(alert)) {
+                return alert;
+            }
+            thread::sleep(pause);
+        }
+        panic!("no such alert; the agent said:\n{}", self.log_text());
+    }
+
+    /// Stops the agent as an operator does, and gives the fields of its last words.
+    pub(crate) fn stop(mut self) -> Stopped {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("signal the agent");
+        let status = self.child.wait().expect("wait for the agent");
+        self.said.extend(self.log.iter());
+        assert!(
+            status.success(),
+            "{status}; the agent said:\n{}",
+            self.said.join("\n")
+        );
+        let fields = self
+            .said
+            .iter()
+            .filter(|line| line.contains("totals") || line.contains("stopped"))
+            .flat_map(|line| fields(line))
+            .collect();
+        Stopped {
+            alerts: self.alerts(),
+            recording: json_lines(&self.folder.path().join("recording.jsonl")),
+            fields,
+            log: self.said.join("\n"),
+        }
+    }
+
+    /// What the agent wrote to its log so far.
+    pub(crate) fn log_text(&mut self) -> String {
+        self.said.extend(self.log.try_iter());
+        self.said.join("\n")
+    }
+
+    fn wait_until_said(&mut self, words: &[&str]) {
+        while let Ok(line) = self.log.recv_timeout(PATIENCE) {
+            let found = words.iter().any(|word| line.contains(word));
+            self.said.push(line);
+            if found {
+                return;
+            }
+        }
+        let text = self.log_text();
+        // The test fails in the next line; the process must not outlive it.
+        drop(self.child.kill());
+        panic!("the agent did not start; it said:\n{text}");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It has ended already when it was stopped in order.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What an agent left behind.
+pub(crate) struct Stopped {
+    pub(crate) alerts: Vec<Value>,
+    pub(crate) recording: Vec<Value>,
+    fields: BTreeMap<String, String>,
+    pub(crate) log: String,
+}
+
+impl Stopped {
+    /// A number from the agent's last words.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        let value = self.fields.get(name);
+        value
+            .and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("no number `{name}` in:\n{}", self.log))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        &self.fields[name]
+    }
+
+    /// The last state of each alert whose parent's path is `parent`.
+    pub(crate) fn alerts_of(&self, parent: &Path) -> Vec<&Value> {
+        let mut last = BTreeMap::new();
+        for alert in self.alerts.iter().filter(|alert| is_of(alert, parent)) {
+            last.insert(alert["id"].to_string(), alert);
+        }
+        last.into_values().collect()
+    }
+}
+
+/// Whether an alert's parent is the executable at `path`.
+pub(crate) fn is_of(alert: &Value, path: &Path) -> bool {
+    alert["parent_process_path"].as_str() == path.to_str()
+}
+
+/// `key=value` pairs of a log line; a value may be in quotes.
+fn fields(line: &str) -> Vec<(String, String)> {
+    line.split_ascii_whitespace()
+        .filter_map(|word| word.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
+}
+
+/// Every whole line of a file as JSON; none when there is no such file.
+fn json_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! The integration tests of wallwatch: one binary, a file for each theme.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod cli;
+mod harness;
+mod kernel;
+mod replay;
+#[path = "stub/tiny_elf.rs"]
+mod tiny_elf;

@@ -1,0 +1,127 @@
+//! Golden replays: every `data/NAME.exec.jsonl` gives `data/NAME.MODE.alerts.jsonl`, for both windows.
+//! `UPDATE_EXPECT=1` writes what came out.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::harness::{data, wallwatch_with_defaults};
+
+/// What a replay of `text` gave: exit status, alert lines, complaints.
+fn replay(text: &str, arguments: &[&str]) -> (i32, Vec<Value>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.jsonl");
+    fs::write(&file, text).unwrap();
+    let mut command = wallwatch_with_defaults();
+    let output = command
+        .arg("replay")
+        .args(arguments)
+        .arg(&file)
+        .output()
+        .unwrap();
+    let alerts = String::from_utf8(output.stdout).unwrap();
+    let alerts = alerts
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), alerts, complaints)
+}
+
+#[test]
+fn recordings_give_the_alerts_that_are_kept_beside_them() {
+    let mut n = 0;
+    for entry in fs::read_dir(data()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let Some(name) = name.strip_suffix(".exec.jsonl") else {
+            continue;
+        };
+        for mode in ["sliding", "tumbling"] {
+            let output = wallwatch_with_defaults()
+                .args(["replay", "--window", mode])
+                .arg(&path)
+                .output()
+                .unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let alerts = String::from_utf8(output.stdout).unwrap();
+            let expected = data().join(format!("{name}.{mode}.alerts.jsonl"));
+            if std::env::var_os("UPDATE_EXPECT").is_some() {
+                fs::write(&expected, &alerts).unwrap();
+            }
+            let kept = fs::read_to_string(&expected).unwrap_or_default();
+            assert!(
+                alerts == kept,
+                "{} is not what came out:\n{alerts}",
+                expected.display()
+            );
+            n += 1;
+        }
+    }
+    assert!(n >= 6, "only {n} recordings were replayed");
+}
+
+#[test]
+fn the_recording_of_the_seed_gives_the_seeds_row() {
+    let text = fs::read_to_string(data().join("cyclops_blink.exec.jsonl")).unwrap();
+    for mode in ["sliding", "tumbling"] {
+        let (status, alerts, complaints) = replay(&text, &["--window", mode]);
+        assert_eq!(status, 0, "{complaints}");
+        let last = alerts.last().unwrap();
+        assert_eq!(alerts[0]["revision"], 0);
+        assert_eq!(last["id"], alerts[0]["id"]);
+        assert_eq!(last["port_count"], 6);
+        assert_eq!(last["count"], 12);
+        let ports = ["3269", "636", "8443", "989", "994", "995"];
+        assert_eq!(last["ports"], serde_json::json!(ports));
+    }
+}
+
+#[test]
+fn a_bad_line_is_named_and_skipped_and_the_exit_status_says_so() {
+    let text = fs::read_to_string(data().join("cyclops_blink.exec.jsonl")).unwrap();
+    let broken = format!("{{\"time\": true}}\n\n{text}not json\n");
+    let (status, alerts, complaints) = replay(&broken, &[]);
+    assert_eq!(status, 65);
+    assert_eq!(alerts.last().unwrap()["count"], 12);
+    assert!(
+        complaints.contains("input.jsonl:1: true is no time"),
+        "{complaints}"
+    );
+    let last = text.lines().count() + 3;
+    assert!(
+        complaints.contains(&format!("input.jsonl:{last}: expected ident")),
+        "{complaints}"
+    );
+}
+
+#[test]
+fn a_recording_that_is_not_there_has_a_status_of_its_own() {
+    let output = wallwatch_with_defaults()
+        .args(["replay", "/nowhere"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(66));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere: cannot be opened"));
+}
+
+#[test]
+fn standard_input_is_replayed_and_shown_to_a_person() {
+    let input = fs::File::open(data().join("cyclops_blink.exec.jsonl")).unwrap();
+    let output = wallwatch_with_defaults()
+        .args(["replay", "--human", "-"])
+        .stdin(input)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("Linux Iptables Firewall Modification"),
+        "{text}"
+    );
+    assert!(text.contains("3269"), "{text}");
+}

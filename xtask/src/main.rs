@@ -1,0 +1,41 @@
+//! The project's own tasks.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a task talks to the person who started it"
+)]
+
+mod cmd;
+mod ebpf;
+mod fuzz;
+mod setup;
+mod test;
+mod tidy;
+mod vm;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+enum Task {
+    /// Everything that CI runs
+    Test(test::Options),
+    /// Build the kernel object from source
+    Ebpf(ebpf::Options),
+    /// Boot other kernels and run the kernel tests in each
+    Vm(vm::Options),
+    /// Fuzz the decoders
+    Fuzz(fuzz::Options),
+    /// Check the house rules
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Test(options) => test::run(&options),
+        Task::Ebpf(options) => ebpf::run(&options),
+        Task::Vm(options) => vm::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Tidy => tidy::run(),
+    }
+}

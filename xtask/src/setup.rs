@@ -1,0 +1,202 @@
+//! What a task needs on the machine: found, or installed after saying so.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::cmd;
+
+/// Something that must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A program of a Debian package.
+    Program {
+        program: &'static str,
+        package: &'static str,
+    },
+    /// A compiler with a `core` for eBPF, and the LLVM that its linker is built with.
+    BpfCompiler,
+    /// A program from crates.io, built into `target/tools`.
+    Tool {
+        program: &'static str,
+        arguments: &'static [&'static str],
+        environment: Option<(&'static str, &'static str)>,
+    },
+}
+
+pub(crate) const IPTABLES: Need = Need::Program {
+    program: "iptables",
+    package: "iptables",
+};
+pub(crate) const NFT: Need = Need::Program {
+    program: "nft",
+    package: "nftables",
+};
+pub(crate) const BUSYBOX: Need = Need::Program {
+    program: "busybox",
+    package: "busybox-static",
+};
+pub(crate) const UNSHARE: Need = Need::Program {
+    program: "unshare",
+    package: "util-linux",
+};
+pub(crate) const QEMU: Need = Need::Program {
+    program: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+};
+pub(crate) const XZ: Need = Need::Program {
+    program: "xz",
+    package: "xz-utils",
+};
+pub(crate) const BPF_LINKER: Need = Need::Tool {
+    program: "bpf-linker",
+    arguments: &[
+        "bpf-linker@0.13.0",
+        "--no-default-features",
+        "--features",
+        "llvm-22",
+    ],
+    environment: Some(("LLVM_PREFIX", LLVM_PREFIX)),
+};
+pub(crate) const CARGO_DENY: Need = Need::Tool {
+    program: "cargo-deny",
+    arguments: &["cargo-deny@0.20.2"],
+    environment: None,
+};
+pub(crate) const CARGO_FUZZ: Need = Need::Tool {
+    program: "cargo-fuzz",
+    arguments: &["cargo-fuzz@0.13.2"],
+    environment: None,
+};
+
+/// Debian's place for the LLVM that fits its compiler.
+pub(crate) const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+
+/// Packages of Debian's compiler for eBPF. In Debian 12 they come from its security updates; later
+/// suites call them `rustc` and `libstd-rust-dev-bpf`.
+const BPF_PACKAGES: &[&str] = &[
+    "rustc-web",
+    "libstd-rust-web-dev-bpf",
+    "llvm-22-dev",
+    "llvm-22",
+];
+const BPF_PACKAGES_LATER: &[&str] = &["rustc", "libstd-rust-dev-bpf", "llvm-22-dev", "llvm-22"];
+
+/// Brings about what is missing. With `install` false it only says what that is, and fails.
+pub(crate) fn ensure(needs: &[Need], install: bool) -> anyhow::Result<()> {
+    let missing: Vec<Need> = needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_met())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages()).collect();
+    if !packages.is_empty() {
+        println!("missing: apt-get install {}", packages.join(" "));
+    }
+    let tools: Vec<Need> = missing.iter().copied().filter(Need::is_tool).collect();
+    for tool in &tools {
+        println!("missing: {}", tool.describe());
+    }
+    if !install {
+        bail!("something is missing on this machine; the lines above say how to get it");
+    }
+    if !packages.is_empty() {
+        apt_get(&["update"])?;
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(&packages);
+        apt_get(&arguments)?;
+    }
+    tools.iter().try_for_each(install_tool)?;
+    match missing.iter().find(|need| !need.is_met()) {
+        Some(need) => bail!("still missing after the installation: {}", need.describe()),
+        None => Ok(()),
+    }
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        match self {
+            Self::Program { program, .. } | Self::Tool { program, .. } => {
+                cmd::find(program).is_some()
+            }
+            Self::BpfCompiler => crate::ebpf::Compiler::find().is_ok(),
+        }
+    }
+
+    fn is_tool(&self) -> bool {
+        matches!(self, Self::Tool { .. })
+    }
+
+    fn packages(&self) -> Vec<&'static str> {
+        match self {
+            Self::Program { package, .. } => vec![package],
+            Self::BpfCompiler if apt_knows(BPF_PACKAGES[0]) => BPF_PACKAGES.to_vec(),
+            Self::BpfCompiler => BPF_PACKAGES_LATER.to_vec(),
+            Self::Tool { .. } => Vec::new(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Program { program, package } => format!("{program} (package {package})"),
+            Self::BpfCompiler => "a compiler for eBPF".to_owned(),
+            Self::Tool {
+                arguments,
+                environment,
+                ..
+            } => {
+                let environment =
+                    environment.map_or_else(String::new, |(k, v)| format!("{k}={v} "));
+                format!(
+                    "{environment}cargo install --locked --root target/tools {}",
+                    arguments.join(" ")
+                )
+            }
+        }
+    }
+}
+
+fn install_tool(need: &Need) -> anyhow::Result<()> {
+    let Need::Tool {
+        arguments,
+        environment,
+        ..
+    } = need
+    else {
+        return Ok(());
+    };
+    let mut cargo = cmd::cargo();
+    cargo.args(["install", "--locked", "--root"]);
+    cargo.arg(cmd::target().join("tools")).args(*arguments);
+    cargo.envs(*environment);
+    // A tool has nothing to do with how this workspace is built.
+    cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
+    cmd::run(&mut cargo)
+}
+
+fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
+    if cmd::find("apt-get").is_none() {
+        bail!("this is no Debian: install what the lines above name by this system's own means");
+    }
+    let mut command = if cmd::is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("apt-get");
+        sudo
+    };
+    cmd::run(
+        command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+fn apt_knows(package: &str) -> bool {
+    Path::new("/var/lib/apt/lists").exists()
+        && cmd::output(Command::new("apt-cache").args(["show", package])).is_ok()
+}
