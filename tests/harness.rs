@@ -126,7 +126,7 @@ impl Agent {
             let binary = command.get_program().to_owned();
             let config = folder.join("wallwatch.toml");
             let script = "mount -t tmpfs none /sys/kernel/btf
-                mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing
+                grep -q ' /sys/kernel/tracing ' /proc/mounts || mount -t tracefs none /sys/kernel/tracing
                 exec \"$1\" --config \"$2\" run --alerts \"$3\"";
             *command = Command::new("unshare");
             command

@@ -180,17 +180,21 @@ unsafe fn namespaces(record: &mut ExecRecord, task: *const u8) {
             Member::UpidBytes,
             Member::PidNsInum,
         ]) {
-            // The namespace in which the task has its innermost number (`task_active_pid_ns`,
-            // `kernel/pid.c`); nsproxy's is that of its future children.
-            let pid: *const u8 = load(task, Member::TaskThreadPid);
-            let level: u32 = load(pid, Member::PidLevel);
-            let upid =
-                pid as u64 + offset(Member::PidNumbers) + level as u64 * offset(Member::UpidBytes);
-            if let Some(pid_ns) = read::<u64>(upid + offset(Member::UpidNs)) {
-                record.pid_ns = read(pid_ns + offset(Member::PidNsInum)).unwrap_or(0);
-            }
+            record.pid_ns = active_pid_ns(task).unwrap_or(0);
         }
     }
+}
+
+/// The namespace in which the task has its innermost number (`task_active_pid_ns`, `kernel/pid.c`);
+/// nsproxy's is that of its future children. All by the helper: before Linux 5.12 the verifier lets
+/// nobody add a variable to a pointer of a known type.
+#[inline(always)]
+fn active_pid_ns(task: *const u8) -> Option<u32> {
+    let pid = read::<u64>(task as u64 + offset(Member::TaskThreadPid))?;
+    let level = read::<u32>(pid + offset(Member::PidLevel))?;
+    let upid = pid + offset(Member::PidNumbers) + level as u64 * offset(Member::UpidBytes);
+    let pid_ns = read::<u64>(upid + offset(Member::UpidNs))?;
+    read(pid_ns + offset(Member::PidNsInum))
 }
 
 /// Copies the names which `execve` was given: the file's and, for a script, the interpreter's.
