@@ -55,9 +55,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub alerts: Option<PathBuf>,
 
-    /// Write alerts to standard output as well
+    /// Write alerts to standard output as well, as JSON lines
     #[arg(long)]
     pub stdout: bool,
+
+    /// Show alerts on standard output as a person wants to read them
+    #[arg(long, conflicts_with = "stdout")]
+    pub human: bool,
 
     #[command(flatten)]
     pub host: HostArgs,

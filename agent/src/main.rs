@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use wallwatch::cli::{Cli, Command, LogLevel, ReplayArgs, RunArgs};
 use wallwatch::config::{self, Problems, Settings};
+use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
 use wallwatch::exit_code::ExitCode;
 use wallwatch::host::sensor::SensorError;
@@ -51,11 +52,12 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(RunArgs {
             alerts,
             stdout,
+            human,
             host,
         }) => {
             settings.alerts.path = alerts.unwrap_or(settings.alerts.path);
-            settings.alerts.stdout |= stdout;
-            run::run(&settings, &host.root)?;
+            settings.alerts.stdout |= stdout || human;
+            run::run(&settings, &host.root, shape(human))?;
             Ok(ExitCode::Success)
         }
         Command::Replay(args) => replay_file(settings, args),
@@ -90,15 +92,25 @@ fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitC
             return Ok(ExitCode::NoInput);
         }
     };
-    let shape = if args.human {
-        replay::Shape::Human
-    } else {
-        replay::Shape::JsonLines
-    };
     let pipeline = run::pipeline(&settings)?;
     let dest = settings.host.name.as_deref();
-    let summary = replay::replay(pipeline, &args.file, input, io::stdout(), shape, dest)?;
+    let summary = replay::replay(
+        pipeline,
+        &args.file,
+        input,
+        io::stdout(),
+        shape(args.human),
+        dest,
+    )?;
     Ok(summary.exit_code())
+}
+
+fn shape(human: bool) -> Shape {
+    if human {
+        Shape::Human
+    } else {
+        Shape::JsonLines
+    }
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {

@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use crate::delivery::encode::human::human;
 use crate::delivery::encode::json::json_line;
-use crate::delivery::encode::{AlertContext, HostIdentity};
+use crate::delivery::encode::{AlertContext, HostIdentity, Shape};
 use crate::exit_code::ExitCode;
 use crate::pipeline::Pipeline;
 use crate::pipeline::alert::Alert;
@@ -18,13 +18,6 @@ use crate::recording;
 
 /// Longest line that is read: an exec of 2 MiB of arguments in which every byte is escaped.
 const LINE_BYTES_MAX: u64 = 16 << 20;
-
-/// How alerts are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    JsonLines,
-    Human,
-}
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,7 +128,7 @@ fn write_alerts(
         let context = context(&alert);
         let bytes = match shape {
             Shape::JsonLines => json_line(&alert, &context),
-            Shape::Human => (human(&alert, &context) + "\n").into_bytes(),
+            Shape::Human => human(&alert, &context).into_bytes(),
         };
         output.write_all(&bytes).context("write the alerts")?;
         n += 1;

@@ -12,8 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config::Settings;
+use crate::delivery::encode::human::human;
 use crate::delivery::encode::json::json_line;
-use crate::delivery::encode::{AlertContext, HostIdentity};
+use crate::delivery::encode::{AlertContext, HostIdentity, Shape};
 use crate::delivery::writer::{Accepted, Writer};
 use crate::host::clock;
 use crate::host::complete::Completer;
@@ -35,11 +36,12 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the agent until SIGTERM or SIGINT.
-pub fn run(settings: &Settings, root: &Path) -> anyhow::Result<()> {
+/// `shape` is that of standard output; the log has JSON lines.
+pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()> {
     block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("watch SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("watch SIGINT")?;
-        let mut agent = Agent::start(settings, root)?;
+        let mut agent = Agent::start(settings, root, shape)?;
         let mut kernel_log = KernelLog::new(&mut agent.source, settings)?;
         let mut report = interval(REPORT_INTERVAL);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -106,13 +108,14 @@ struct Agent {
     source: Source,
     pipeline: Pipeline,
     writer: Writer,
+    shape: Shape,
     context: AlertContext,
     /// Execs lost, as last reported.
     lost: u64,
 }
 
 impl Agent {
-    fn start(settings: &Settings, root: &Path) -> anyhow::Result<Self> {
+    fn start(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<Self> {
         let identity = Identity::read(root);
         let writer = Writer::spawn(&settings.alerts).context("open the alert log")?;
         let mut pipeline = pipeline(settings)?;
@@ -146,6 +149,7 @@ impl Agent {
             source,
             pipeline,
             writer,
+            shape,
             context,
             lost: 0,
         })
@@ -172,7 +176,12 @@ impl Agent {
                 count = alert.count,
                 "alert"
             );
-            if self.writer.accept(json_line(&alert, &self.context)) == Accepted::Dropped {
+            let line = json_line(&alert, &self.context);
+            self.writer.show(match self.shape {
+                Shape::JsonLines => line.clone(),
+                Shape::Human => human(&alert, &self.context).into_bytes(),
+            });
+            if self.writer.accept(line) == Accepted::Dropped {
                 tracing::error!(id = %alert.id, revision = alert.revision, "alert lost: the queue is full");
             }
         }

@@ -6,11 +6,13 @@
 )]
 
 mod cmd;
+mod demo;
 mod ebpf;
 mod fuzz;
 mod setup;
 mod test;
 mod tidy;
+mod time;
 mod vm;
 
 use clap::Parser;
@@ -18,6 +20,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
+    /// Watch this machine's kernel while a stand-in for malware opens a firewall, and show the alert
+    Demo(demo::Options),
     /// Everything that CI runs
     Test(test::Options),
     /// Build the kernel object from source
@@ -32,6 +36,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
+        Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Ebpf(options) => ebpf::run(&options),
         Task::Vm(options) => vm::run(&options),

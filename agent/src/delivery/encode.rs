@@ -24,6 +24,15 @@ use text::Text;
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.
 const SCHEMA: &str = "wallwatch.alert/1";
 
+/// Who an alert is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A program: one JSON object a line.
+    JsonLines,
+    /// A person at a terminal.
+    Human,
+}
+
 /// What an alert tells beside the finding: on which host and by which agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertContext {

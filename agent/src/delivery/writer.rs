@@ -55,14 +55,17 @@ impl Writer {
         Ok(Self { log, stdout })
     }
 
-    /// Takes a line that ends in LF. Says what becomes of it in the log; a copy that standard
-    /// output does not take is only counted.
+    /// Takes a line for the log; it ends in LF.
     #[must_use = "a dropped line is a lost alert"]
     pub fn accept(&self, line: Vec<u8>) -> Accepted {
-        if let Some(stdout) = &self.stdout {
-            stdout.accept(line.clone());
-        }
         self.log.accept(line)
+    }
+
+    /// Takes a text for standard output, if alerts go there. One that finds no room is only counted.
+    pub fn show(&self, text: Vec<u8>) {
+        if let Some(stdout) = &self.stdout {
+            stdout.accept(text);
+        }
     }
 
     pub fn counts(&self) -> WriterCounts {

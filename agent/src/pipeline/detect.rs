@@ -1,4 +1,9 @@
 //! The detection stage: clause, extract, group, window, threshold, suppress, in this order.
+//!
+//! ```text
+//! Exec ─ clause ─ extract ─ Member ─┬─ Finding of its group ─ suppress ─ Alert
+//!         most end here             └─ window, threshold: Aggregate, Sightings
+//! ```
 
 pub mod rule;
 
@@ -25,9 +30,6 @@ pub mod suppress;
 
 pub mod counters;
 pub mod limits;
-
-#[cfg(test)]
-pub(crate) mod tests;
 
 pub use self::counters::{DetectorCounters, DetectorLevels};
 pub use self::limits::Limits;
@@ -237,6 +239,7 @@ impl Detector {
     /// line withheld takes no number: the first one reported is revision 0.
     fn make_line(&mut self, finding: &mut Finding, state: AlertState, now: Time) {
         let (Some(alert), Some(row)) = (finding.alert(), finding.row()) else {
+            finding.line_made(now, false);
             return;
         };
         let fits = row.fits.clone();
@@ -294,3 +297,6 @@ impl Detector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! `stats … by`: what is held of one group, and the row it makes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use uuid::Uuid;
 
@@ -17,10 +18,10 @@ use crate::pipeline::exec::Time;
 /// The execs of one group, as far as they may still count together.
 ///
 /// Every value is kept with the moment at which it was last seen, so that the row of any window can
-/// be told. All is bounded: of guids, pids and command lines the first ones are kept, so that no
-/// list of an alert shrinks; of the evidence the first and the latest half. Ports and `count` stay
-/// exact; only the old edge of a waiting group's `count` is rough, by a 64th of the span, once its
-/// guids are beyond their bound.
+/// be told. All is bounded: of guids, pids and command lines the first ones are kept, so that these
+/// lists of an alert do not shrink; of the evidence the first and the latest half, and one exec of
+/// each port. Ports and `count` stay exact; only the old edge of a waiting group's `count` is rough, by a 64th of the span, once
+/// some of its guids had to be given up.
 #[derive(Clone, Debug)]
 pub struct Aggregate {
     terms: Terms,
@@ -188,19 +189,24 @@ impl Aggregate {
         })
     }
 
-    /// Memory that evidence and command lines take.
+    /// Memory that evidence, command lines and guids take.
     pub fn evidence_bytes(&self) -> usize {
         let execs = self.execs.iter().map(|(_, exec)| evidence_bytes(exec));
         let texts = self.texts.keys().map(Text::bytes);
-        execs.sum::<usize>() + texts.sum::<usize>()
+        self.execs.capacity() * size_of::<(u64, Evidence)>()
+            + self.listed.len() * size_of::<(Uuid, Listed)>()
+            + execs.sum::<usize>()
+            + texts.sum::<usize>()
     }
 
-    /// Gives evidence and command lines up; what is counted stays counted.
+    /// Gives evidence, command lines and guids up; what is counted stays counted.
     pub fn strip(&mut self, counters: &mut DetectorCounters) {
-        counters.evidence_omitted += self.execs.len() as u64;
-        counters.texts_omitted += self.texts.len() as u64;
-        self.execs = Vec::new();
-        self.texts = BTreeMap::new();
+        counters.evidence_omitted += mem::take(&mut self.execs).len() as u64;
+        counters.texts_omitted += mem::take(&mut self.texts).len() as u64;
+        for listed in mem::take(&mut self.listed).into_values() {
+            counters.guids_omitted += 1;
+            self.unlisted.add(&listed.tally);
+        }
     }
 
     fn holds(&self, guid: &Uuid) -> bool {
@@ -278,11 +284,24 @@ impl Aggregate {
             .execs
             .partition_point(|(at, other)| (*at, other.guid) < place);
         self.execs.insert(index, (at, evidence));
-        let n_max = self.terms.limits.evidence_per_group_max;
-        if self.execs.len() > n_max {
-            self.execs.remove(n_max / 2);
+        if self.execs.len() > self.terms.limits.evidence_per_group_max {
+            self.execs.remove(self.sparest_exec());
             counters.evidence_omitted += 1;
         }
+    }
+
+    /// The exec in the middle, or the next one that is not the only one of its port: a flood of one
+    /// port must not push out what tells of another.
+    fn sparest_exec(&self) -> usize {
+        let middle = self.terms.limits.evidence_per_group_max / 2;
+        let is_only_one = |index: &usize| {
+            let port = &self.execs[*index].1.port;
+            let same_port = self.execs.iter().filter(|(_, other)| other.port == *port);
+            port.is_some() && same_port.count() == 1
+        };
+        let mut from_middle = (middle..self.execs.len()).chain(0..middle);
+        let sparest = from_middle.find(|index| !is_only_one(index));
+        sparest.unwrap_or(middle)
     }
 
     fn find_crossing(&mut self) {

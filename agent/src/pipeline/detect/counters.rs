@@ -11,8 +11,8 @@ pub struct DetectorCounters {
     pub matched: u64,
     /// Of these, counted before under the same guid.
     pub duplicates: u64,
-    /// Came after the window to which they belong was given up. Where that leaves the group with
-    /// older execs than it can hold, they are not counted in it; else they begin it anew.
+    /// Came too late for all that is held. Of a group whose execs are newer than its window is long
+    /// they are left out; in a scheduled stretch that was given up they begin a group of their own.
     pub late: u64,
     /// Alerts of which a line was reported.
     pub alerts: u64,

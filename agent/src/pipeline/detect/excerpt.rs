@@ -18,20 +18,26 @@ const AROUND_BYTES: usize = 128;
 
 /// What is shown of `text`, in which a rule found `matches`.
 pub fn excerpt(text: &[u8], matches: &[Range<usize>]) -> Excerpt {
-    let whole = text.len() <= WHOLE_BYTES_MAX;
-    let shown = if whole {
-        vec![0..text.len()]
-    } else {
-        shown(text.len(), matches)
-    };
-    let parts = shown.into_iter().map(|range| ExcerptPart {
+    let bytes_full = text.len() as u64;
+    if text.len() <= WHOLE_BYTES_MAX {
+        return Excerpt {
+            parts: vec![part(text, 0..text.len())],
+            bytes_full,
+            sha256: None,
+        };
+    }
+    let shown = shown(text.len(), matches).into_iter();
+    Excerpt {
+        parts: shown.map(|range| part(text, range)).collect(),
+        bytes_full,
+        sha256: Some(Sha256::digest(text).into()),
+    }
+}
+
+fn part(text: &[u8], range: Range<usize>) -> ExcerptPart {
+    ExcerptPart {
         offset: range.start as u64,
         bytes: text[range].to_vec(),
-    });
-    Excerpt {
-        parts: parts.collect(),
-        bytes_full: text.len() as u64,
-        sha256: (!whole).then(|| Sha256::digest(text).into()),
     }
 }
 
@@ -65,46 +71,59 @@ mod tests {
 
     use super::*;
 
-    fn check(length: usize, matches: &[Range<usize>], expected: &[Range<usize>]) {
+    /// `matches` and `expected` are pairs of begin and end.
+    fn check(length: usize, matches: &[(usize, usize)], expected: &[(usize, usize)]) {
         let text: Vec<u8> = (0..length).map(|index| index as u8).collect();
-        let shown: Vec<Range<usize>> = excerpt(&text, matches)
+        let matches: Vec<Range<usize>> = matches.iter().map(|&(begin, end)| begin..end).collect();
+        let shown: Vec<(usize, usize)> = excerpt(&text, &matches)
             .parts
             .iter()
-            .map(|part| part.offset as usize..part.offset as usize + part.bytes.len())
+            .map(|part| {
+                let begin = part.offset as usize;
+                (begin, begin + part.bytes.len())
+            })
             .collect();
         assert_eq!(shown, expected);
     }
 
     #[test]
     fn a_short_text_is_shown_whole() {
-        check(0, &[], &[0..0]);
-        check(10, &[2..3], &[0..10]);
-        check(4096, &[4000..4010], &[0..4096]);
+        check(0, &[], &[(0, 0)]);
+        check(10, &[(2, 3)], &[(0, 10)]);
+        check(4096, &[(4000, 4010)], &[(0, 4096)]);
         assert_eq!(excerpt(&[b'a'; 4096], &[]).sha256, None);
     }
 
     #[test]
     fn a_long_text_is_its_head_and_what_surrounds_each_match() {
-        check(4097, &[], &[0..512]);
+        check(4097, &[], &[(0, 512)]);
         check(
             9000,
-            &[5000..5010, 2000..2005],
-            &[0..512, 1872..2133, 4872..5138],
+            &[(5000, 5010), (2000, 2005)],
+            &[(0, 512), (1872, 2133), (4872, 5138)],
         );
     }
 
     #[test]
     fn pieces_that_meet_are_one() {
-        check(9000, &[600..610], &[0..738]);
-        check(9000, &[640..650], &[0..778]);
-        check(9000, &[641..650], &[0..512, 513..778]);
-        check(9000, &[3000..3010, 3100..3110], &[0..512, 2872..3238]);
-        check(9000, &[8990..9000], &[0..512, 8862..9000]);
+        check(9000, &[(600, 610)], &[(0, 738)]);
+        check(9000, &[(640, 650)], &[(0, 778)]);
+        check(9000, &[(641, 650)], &[(0, 512), (513, 778)]);
+        check(
+            9000,
+            &[(3000, 3010), (3100, 3110)],
+            &[(0, 512), (2872, 3238)],
+        );
+        check(9000, &[(8990, 9000)], &[(0, 512), (8862, 9000)]);
     }
 
     #[test]
     fn the_middle_of_a_long_match_is_left_out() {
-        check(9000, &[2000..8000], &[0..512, 1872..2128, 7872..8128]);
+        check(
+            9000,
+            &[(2000, 8000)],
+            &[(0, 512), (1872, 2128), (7872, 8128)],
+        );
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Finding {
         self.stats.evidence_bytes() + aside.map_or(0, Aggregate::evidence_bytes)
     }
 
-    /// Gives evidence and command lines up.
+    /// Gives evidence, command lines and guids up.
     pub fn strip(&mut self, counters: &mut DetectorCounters) {
         self.stats.strip(counters);
         if let Some(aside) = &mut self.aside {

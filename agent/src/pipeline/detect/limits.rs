@@ -7,10 +7,10 @@ pub struct Limits {
     /// Groups, at least one. Beyond it the least recently active group without an open alert is
     /// given up, and where all have one, the least recently active of those, after its last line.
     pub groups_max: usize,
-    /// Memory of the evidence and command lines of all groups. Beyond it the least recently active
-    /// group gives up its own.
+    /// Memory of the evidence, command lines and guids of all groups. Beyond it the least recently
+    /// active group gives up its own, and goes on counting.
     pub evidence_bytes_max: usize,
-    /// Execs listed in an alert: the first half and the latest half.
+    /// Execs listed in an alert: the first half and the latest half, and one of each port.
     pub evidence_per_group_max: usize,
     /// Command lines listed in an alert: the first ones.
     pub texts_per_group_max: usize,

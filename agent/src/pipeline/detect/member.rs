@@ -71,18 +71,18 @@ impl Text {
         shortened.unwrap_or_else(|| excerpt(&self.head, &[]))
     }
 
-    /// Memory it takes.
+    /// Memory it takes, itself included.
     pub fn bytes(&self) -> usize {
         let shortened = self.shortened.as_ref().map_or(0, excerpt_bytes);
         size_of::<Self>() + self.head.len() + shortened
     }
 }
 
-/// Memory that one entry of the evidence takes.
+/// Memory to which one entry of the evidence refers.
 pub fn evidence_bytes(evidence: &Evidence) -> usize {
     let port = evidence.port.as_ref().map_or(0, String::len);
     let exe = evidence.exe.known().map_or(0, <[u8]>::len);
-    size_of::<Evidence>() + port + exe + excerpt_bytes(&evidence.process_text)
+    port + exe + excerpt_bytes(&evidence.process_text)
 }
 
 fn excerpt_bytes(excerpt: &Excerpt) -> usize {

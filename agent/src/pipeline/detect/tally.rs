@@ -8,6 +8,14 @@ use super::member::Member;
 use super::suppress::Fits;
 use crate::pipeline::exec::Time;
 
+/// Guids of unlisted execs that are remembered, so that one delivered twice counts once. Both
+/// deliveries come within [`LATENESS_NS`](super::window::LATENESS_NS).
+const GUIDS_REMEMBERED: usize = 256;
+
+/// Slices kept. While a group waits it needs those of one span and a little more; once its alert is
+/// open it needs only their sum, and the oldest are joined.
+const SLICES_MAX: usize = 256;
+
 /// What is known of some execs taken together, at least one.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -54,14 +62,6 @@ impl Tally {
         self.fits.and(&other.fits);
     }
 }
-
-/// Guids of unlisted execs that are remembered, so that one delivered twice counts once. Both
-/// deliveries come within [`LATENESS_NS`](super::window::LATENESS_NS).
-const GUIDS_REMEMBERED: usize = 256;
-
-/// Slices kept. While a group waits it needs those of one span and a little more; once its alert is
-/// open it needs only their sum, and the oldest are joined.
-const SLICES_MAX: usize = 256;
 
 /// The execs of a group that are beyond its list: tallied by slices of time, so that those which
 /// leave the window can be taken off. A slice leaves as a whole, when its latest exec does.

@@ -43,6 +43,25 @@ fn evidence_keeps_the_first_and_the_latest_execs() {
 }
 
 #[test]
+fn evidence_keeps_an_exec_of_each_port() {
+    let limits = Limits {
+        evidence_per_group_max: 4,
+        ..Limits::default()
+    };
+    let mut detector = limited(limits);
+    let mut execs: Vec<Exec> = (0..100).map(|ms| opening(ms * MS, "636")).collect();
+    execs[50] = opening(50 * MS, "989");
+    execs[99] = opening(99 * MS, "995");
+    let line = feed_all(&mut detector, &execs).remove(0);
+    let times: Vec<u64> = line
+        .execs
+        .iter()
+        .map(|exec| exec.time.boot_ns / MS)
+        .collect();
+    assert_eq!(times, [0, 1, 50, 99]);
+}
+
+#[test]
 fn lists_keep_the_first_values_and_count_goes_on() {
     let limits = Limits {
         texts_per_group_max: 3,

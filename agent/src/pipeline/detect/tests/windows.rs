@@ -119,6 +119,17 @@ fn after_the_close_a_new_crossing_is_a_new_alert() {
 }
 
 #[test]
+fn a_crossing_right_after_the_span_ends_the_alert_at_once() {
+    let mut detector = opened(analytic());
+    let again = [(0, "636"), (1, "989"), (2, "3269")];
+    let again = again.map(|(ms, port)| opening(3 * SECOND + HOUR + ms * MS, port));
+    let lines = feed_all(&mut detector, &again);
+    check(&lines, &[(1, Closed, 3), (0, Open, 3)]);
+    assert_eq!(lines[0].ports, ["636", "989", "995"]);
+    assert_eq!(lines[1].ports, ["3269", "636", "989"]);
+}
+
+#[test]
 fn an_exec_that_comes_late_can_keep_an_alert_from_ending() {
     let mut detector = opened(analytic());
     let last = 3 * SECOND;
