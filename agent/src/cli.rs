@@ -92,11 +92,11 @@ pub struct RecordArgs {
     pub host: HostArgs,
 }
 
-/// Where the host is read; tests read another.
+/// Where the host is read.
 #[derive(Debug, clap::Args)]
 pub struct HostArgs {
     /// Directory under which etc/machine-id, etc/os-release and proc are found
-    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
 

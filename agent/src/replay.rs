@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::delivery::encode::human::human;
-use crate::delivery::encode::json::json_line;
-use crate::delivery::encode::{AlertContext, HostIdentity, Shape};
+use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped};
 use crate::exit_code::ExitCode;
 use crate::pipeline::Pipeline;
 use crate::pipeline::alert::Alert;
@@ -125,11 +123,7 @@ fn write_alerts(
 ) -> anyhow::Result<u64> {
     let mut n = 0;
     while let Some(alert) = pipeline.next_alert() {
-        let context = context(&alert);
-        let bytes = match shape {
-            Shape::JsonLines => json_line(&alert, &context),
-            Shape::Human => human(&alert, &context).into_bytes(),
-        };
+        let bytes = shaped(&alert, &context(&alert), shape);
         output.write_all(&bytes).context("write the alerts")?;
         n += 1;
     }

@@ -12,9 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config::Settings;
-use crate::delivery::encode::human::human;
-use crate::delivery::encode::json::json_line;
-use crate::delivery::encode::{AlertContext, HostIdentity, Shape};
+use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped};
 use crate::delivery::writer::{Accepted, Writer};
 use crate::host::clock;
 use crate::host::complete::Completer;
@@ -36,7 +34,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the agent until SIGTERM or SIGINT.
-/// `shape` is that of standard output; the log has JSON lines.
+/// `shape` is that of standard output, if alerts go there; the log has JSON lines.
 pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()> {
     block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("watch SIGTERM")?;
@@ -108,7 +106,8 @@ struct Agent {
     source: Source,
     pipeline: Pipeline,
     writer: Writer,
-    shape: Shape,
+    /// How alerts are shown on standard output, if they go there.
+    stdout: Option<Shape>,
     context: AlertContext,
     /// Execs lost, as last reported.
     lost: u64,
@@ -149,7 +148,7 @@ impl Agent {
             source,
             pipeline,
             writer,
-            shape,
+            stdout: settings.alerts.stdout.then_some(shape),
             context,
             lost: 0,
         })
@@ -176,11 +175,10 @@ impl Agent {
                 count = alert.count,
                 "alert"
             );
-            let line = json_line(&alert, &self.context);
-            self.writer.show(match self.shape {
-                Shape::JsonLines => line.clone(),
-                Shape::Human => human(&alert, &self.context).into_bytes(),
-            });
+            if let Some(shape) = self.stdout {
+                self.writer.show(shaped(&alert, &self.context, shape));
+            }
+            let line = shaped(&alert, &self.context, Shape::JsonLines);
             if self.writer.accept(line) == Accepted::Dropped {
                 tracing::error!(id = %alert.id, revision = alert.revision, "alert lost: the queue is full");
             }

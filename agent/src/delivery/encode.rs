@@ -33,6 +33,14 @@ pub enum Shape {
     Human,
 }
 
+/// An alert in that shape. For a person a blank line follows, so that alerts stand apart.
+pub fn shaped(alert: &Alert, context: &AlertContext, shape: Shape) -> Vec<u8> {
+    match shape {
+        Shape::JsonLines => json::json_line(alert, context),
+        Shape::Human => (human::human(alert, context) + "\n").into_bytes(),
+    }
+}
+
 /// What an alert tells beside the finding: on which host and by which agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertContext {
