@@ -1,14 +1,17 @@
 /// Index of each per-CPU counter that the kernel programs keep (map `COUNTERS`, `u64` each).
 ///
-/// For execs, at any quiet moment: `ExecSeen = ExecUrgent + ExecBulk + ExecDropped + ExecNoScratch`,
-/// and the agent has received `ExecUrgent + ExecBulk` records. A program that the kernel skipped
-/// because it was entered again on the same processor counts nowhere here; the kernel counts it as
-/// `recursion_misses` of the program.
+/// For execs, at any quiet moment:
+/// `ExecSeen + ExecRescued = ExecUrgent + ExecBulk + ExecDropped + ExecNoScratch`, and the agent has
+/// received `ExecUrgent + ExecBulk` records. A run that the kernel skipped because the program was
+/// entered again on the same processor counts nowhere here; the kernel counts it as `recursion_misses`
+/// of the program. `recursion_misses - ExecRescued` of the first exec program are execs lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Counter {
-    /// Execs for which the program ran.
+    /// Execs for which the first program ran.
     ExecSeen,
+    /// Execs for which it was skipped and the second program ran.
+    ExecRescued,
     /// Exec records put into the urgent ring.
     ExecUrgent,
     /// Exec records put into the bulk ring.

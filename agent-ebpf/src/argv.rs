@@ -1,6 +1,6 @@
 //! The command line: the only reader of user memory.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::{helpers::generated::bpf_probe_read_user, maps::PerCpuArray};
 use wallwatch_common::{ARGV_BYTES_MAX, Counter, ExecFlags, Member, SECTIONS_BYTES_MAX};
 
 use crate::{maps::count, task::load};
@@ -22,7 +22,12 @@ pub(crate) struct Copied {
 /// # Safety
 /// `mm` is a `mm_struct` the verifier knows by type.
 #[inline(always)]
-pub(crate) unsafe fn copy(scratch: *mut u8, at: usize, mm: *const u8) -> Copied {
+pub(crate) unsafe fn copy(
+    counters: &PerCpuArray<u64>,
+    scratch: *mut u8,
+    at: usize,
+    mm: *const u8,
+) -> Copied {
     // SAFETY: by the caller's promise.
     let start: u64 = unsafe { load(mm, Member::MmArgStart) };
     // SAFETY: by the caller's promise.
@@ -37,7 +42,7 @@ pub(crate) unsafe fn copy(scratch: *mut u8, at: usize, mm: *const u8) -> Copied 
     if bytes > ARGV_BYTES_MAX as u64 {
         bytes = ARGV_BYTES_MAX as u64;
         copied.flags |= ExecFlags::ARGV_TRUNCATED;
-        count(Counter::ArgvTruncated);
+        count(counters, Counter::ArgvTruncated);
     }
     if bytes == 0 {
         return copied;
@@ -48,7 +53,7 @@ pub(crate) unsafe fn copy(scratch: *mut u8, at: usize, mm: *const u8) -> Copied 
     let status = unsafe { bpf_probe_read_user(target.cast(), bytes as u32, start as *const _) };
     if status != 0 {
         copied.flags |= ExecFlags::ARGV_FAULT;
-        count(Counter::ArgvFault);
+        count(counters, Counter::ArgvFault);
         return copied;
     }
     copied.bytes = bytes as usize;

@@ -17,7 +17,7 @@ use wallwatch_common::{
 
 use crate::{
     lineage::header,
-    maps::{BULK, SCRATCH, count},
+    maps::{BULK, COUNTERS, SCRATCH, count},
     submit::submit,
 };
 use aya_ebpf::EbpfContext;
@@ -31,11 +31,11 @@ const OLD_PID_OFFSET: usize = 16;
 /// must look at `/proc` before the process is gone.
 #[inline(always)]
 pub(crate) fn try_exec(ctx: &TracePointContext) {
-    count(Counter::ExecSeen);
+    count(&COUNTERS, Counter::ExecSeen);
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(scratch) = SCRATCH.get_ptr_mut(cpu as u32) else {
-        count(Counter::ExecNoScratch);
+        count(&COUNTERS, Counter::ExecNoScratch);
         return;
     };
     let scratch: *mut u8 = scratch.cast();
@@ -83,7 +83,7 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
     };
     // SAFETY: the scratch is larger than the record's head and aligned for it.
     unsafe { scratch.cast::<ExecRecord>().write(record) };
-    submit(scratch, bytes, true);
+    submit(&COUNTERS, scratch, bytes, true);
 }
 
 /// Copies the file name that the event carries; returns its bytes, NUL included.
@@ -114,9 +114,9 @@ pub(crate) fn try_exit() {
     if tgid != pid {
         return;
     }
-    count(Counter::ExitSeen);
+    count(&COUNTERS, Counter::ExitSeen);
     let Some(mut entry) = BULK.reserve::<ExitRecord>(0) else {
-        count(Counter::ExitDropped);
+        count(&COUNTERS, Counter::ExitDropped);
         return;
     };
     entry.write(ExitRecord {

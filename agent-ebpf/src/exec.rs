@@ -6,6 +6,7 @@ use aya_ebpf::{
         bpf_get_smp_processor_id,
         generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str},
     },
+    maps::{Array, PerCpuArray},
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::debug;
@@ -16,8 +17,9 @@ use wallwatch_common::{
 
 use crate::{
     argv,
-    maps::{SCRATCH, count},
+    maps::{COUNTERS, COUNTERS_RESCUE, SCRATCH, SCRATCH_RESCUE, Scratch, count},
     path::{self, Walk},
+    rescue,
     submit::{is_urgent, submit},
     task::{has, load, offset, process_start, read},
 };
@@ -25,11 +27,29 @@ use crate::{
 /// Gathers and sends the record of the exec that `ctx` tells of.
 #[inline(always)]
 pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
-    count(Counter::ExecSeen);
+    // SAFETY: the first argument of the tracepoint is the task.
+    unsafe { rescue::take(ctx.arg(0)) };
+    count(&COUNTERS, Counter::ExecSeen);
+    gather(ctx, &SCRATCH, &COUNTERS);
+}
+
+/// The same for an exec that the first program was not run for.
+#[inline(always)]
+pub(crate) fn try_rescue(ctx: &BtfTracePointContext) {
+    // SAFETY: the first argument of the tracepoint is the task.
+    if unsafe { rescue::is_taken(ctx.arg(0)) } {
+        return;
+    }
+    count(&COUNTERS_RESCUE, Counter::ExecRescued);
+    gather(ctx, &SCRATCH_RESCUE, &COUNTERS_RESCUE);
+}
+
+#[inline(always)]
+fn gather(ctx: &BtfTracePointContext, scratches: &Array<Scratch>, counters: &PerCpuArray<u64>) {
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(scratch) = SCRATCH.get_ptr_mut(cpu as u32) else {
-        count(Counter::ExecNoScratch);
+    let Some(scratch) = scratches.get_ptr_mut(cpu as u32) else {
+        count(counters, Counter::ExecNoScratch);
         return;
     };
     let scratch: *mut u8 = scratch.cast();
@@ -60,7 +80,7 @@ pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
     record.flags |=
         bit(exe.deleted(), ExecFlags::EXE_DELETED) | bit(exe.pseudo(), ExecFlags::EXE_PSEUDO);
     if record.exe_state != PathState::Known as u8 {
-        count(Counter::ExePathUnknown);
+        count(counters, Counter::ExePathUnknown);
         debug!(
             ctx,
             "path of process {} is unknown: {}", record.tgid, record.exe_state
@@ -75,7 +95,7 @@ pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
     record.flags |= bit(parent.deleted(), ExecFlags::PARENT_DELETED)
         | bit(parent.pseudo(), ExecFlags::PARENT_PSEUDO);
     if record.parent_state != PathState::Known as u8 {
-        count(Counter::ParentPathUnknown);
+        count(counters, Counter::ParentPathUnknown);
         debug!(
             ctx,
             "path of the parent of {} is unknown: {}", record.tgid, record.parent_state
@@ -86,7 +106,7 @@ pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
     // SAFETY: `task` is an argument of the tracepoint.
     let mm: *const u8 = unsafe { load(task, Member::TaskMm) };
     // SAFETY: a plain load from the task gave `mm`.
-    let copied = unsafe { argv::copy(scratch, at, mm) };
+    let copied = unsafe { argv::copy(counters, scratch, at, mm) };
     record.argv_bytes_full = copied.bytes_full;
     record.argv_bytes = copied.bytes as u32;
 
@@ -97,7 +117,7 @@ pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
 
     // SAFETY: `exe_at` is below `SECTIONS_BYTES_MAX`, and the scratch goes on after that.
     let named_urgent = unsafe { is_urgent(scratch.add(exe_at)) };
-    submit(scratch, bytes, named_urgent || exe_removed);
+    submit(counters, scratch, bytes, named_urgent || exe_removed);
     let _ = ctx.as_ptr();
 }
 

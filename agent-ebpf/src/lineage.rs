@@ -6,7 +6,7 @@ use wallwatch_common::{
 };
 
 use crate::{
-    maps::{BULK, count},
+    maps::{BULK, COUNTERS, count},
     task::{load, process_start},
 };
 
@@ -21,9 +21,9 @@ pub(crate) fn try_fork(ctx: &BtfTracePointContext) {
     if tgid != pid {
         return;
     }
-    count(Counter::ForkSeen);
+    count(&COUNTERS, Counter::ForkSeen);
     let Some(mut entry) = BULK.reserve::<ForkRecord>(0) else {
-        count(Counter::ForkDropped);
+        count(&COUNTERS, Counter::ForkDropped);
         return;
     };
     // SAFETY: both tasks are arguments of the tracepoint.
@@ -52,9 +52,9 @@ pub(crate) fn try_exit(ctx: &BtfTracePointContext) {
     if live != 0 {
         return;
     }
-    count(Counter::ExitSeen);
+    count(&COUNTERS, Counter::ExitSeen);
     let Some(mut entry) = BULK.reserve::<ExitRecord>(0) else {
-        count(Counter::ExitDropped);
+        count(&COUNTERS, Counter::ExitDropped);
         return;
     };
     // SAFETY: `task` is an argument of the tracepoint.

@@ -1,8 +1,8 @@
 //! The kernel side of wallwatch. It gathers and never judges: every exec becomes a record, and what a
 //! record means is decided by the agent.
 //!
-//! Two sets of programs stand in one object. `exec`, `fork` and `exit` attach to BTF tracepoints and
-//! read the kernel's structures at offsets that the agent resolved; `exec_classic` and `exit_classic`
+//! Two sets of programs stand in one object. `exec`, `exec_rescue`, `fork` and `exit` attach to BTF
+//! tracepoints and read the kernel's structures at offsets that the agent resolved; `exec_classic` and `exit_classic`
 //! serve kernels without BTF and send what helpers alone can tell.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -20,6 +20,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod path;
 #[cfg(target_arch = "bpf")]
+mod rescue;
+#[cfg(target_arch = "bpf")]
 mod submit;
 #[cfg(target_arch = "bpf")]
 mod task;
@@ -36,6 +38,13 @@ mod programs {
     #[btf_tracepoint(function = "sched_process_exec")]
     pub(crate) fn exec(ctx: BtfTracePointContext) -> i32 {
         exec::try_exec(&ctx);
+        0
+    }
+
+    /// Attached after `exec`, where the kernel may skip that one.
+    #[btf_tracepoint(function = "sched_process_exec")]
+    pub(crate) fn exec_rescue(ctx: BtfTracePointContext) -> i32 {
+        exec::try_rescue(&ctx);
         0
     }
 

@@ -35,16 +35,32 @@ pub(crate) struct Scratch {
 #[map]
 pub(crate) static SCRATCH: Array<Scratch> = Array::with_max_entries(1, 0);
 
+/// What the second exec program counts; the agent adds both.
+#[map]
+pub(crate) static COUNTERS_RESCUE: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Counter::COUNT as u32, 0);
+
+/// The scratches of the second exec program.
+#[map]
+pub(crate) static SCRATCH_RESCUE: Array<Scratch> = Array::with_max_entries(1, 0);
+
+/// Execs that the first program has taken, by thread; see `rescue.rs`.
+#[map]
+pub(crate) static TAKEN: Array<u64> = Array::with_max_entries(TAKEN_SLOTS, 0);
+
+/// Two threads share a slot when their ids are that far apart.
+pub(crate) const TAKEN_SLOTS: u32 = 4096;
+
 /// Offsets of the kernel members, by [`Member`]. Written by the agent before the load; the map is
 /// frozen then, so that the verifier knows each value.
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: [u32; Member::COUNT] = [u32::MAX; Member::COUNT];
 
-/// A program that is entered again on its processor is skipped by the kernel, and each counter
-/// belongs to one program: a plain addition loses nothing.
+/// Adds one to a counter of this processor. A plain addition: no two programs that can preempt each other
+/// count in the same map, and a program that is entered again is skipped by the kernel.
 #[inline(always)]
-pub(crate) fn count(counter: Counter) {
-    if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
+pub(crate) fn count(counters: &PerCpuArray<u64>, counter: Counter) {
+    if let Some(value) = counters.get_ptr_mut(counter as u32) {
         // SAFETY: the pointer is to this processor's own value, which lives as long as the map.
         unsafe { *value += 1 }
     }

@@ -1,6 +1,6 @@
 //! How an assembled exec record reaches the agent: by which ring, and what is counted.
 
-use aya_ebpf::helpers::generated::bpf_ringbuf_output;
+use aya_ebpf::{helpers::generated::bpf_ringbuf_output, maps::PerCpuArray};
 use wallwatch_common::{Counter, NAME_KEY_BYTES, SCRATCH_BYTES};
 
 use crate::maps::{BULK, URGENT, URGENT_NAMES, count};
@@ -8,7 +8,7 @@ use crate::maps::{BULK, URGENT, URGENT_NAMES, count};
 /// Sends `scratch[..bytes]`. An urgent record that finds its ring full goes the bulk way: the choice
 /// of a ring never drops a record.
 #[inline(always)]
-pub(crate) fn submit(scratch: *mut u8, bytes: usize, urgent: bool) {
+pub(crate) fn submit(counters: &PerCpuArray<u64>, scratch: *mut u8, bytes: usize, urgent: bool) {
     if bytes > SCRATCH_BYTES {
         return;
     }
@@ -23,10 +23,10 @@ pub(crate) fn submit(scratch: *mut u8, bytes: usize, urgent: bool) {
             )
         };
         if status == 0 {
-            count(Counter::ExecUrgent);
+            count(counters, Counter::ExecUrgent);
             return;
         }
-        count(Counter::UrgentFull);
+        count(counters, Counter::UrgentFull);
     }
     // SAFETY: the verifier checks that `bytes` lie within the scratch.
     let status = unsafe {
@@ -37,11 +37,12 @@ pub(crate) fn submit(scratch: *mut u8, bytes: usize, urgent: bool) {
             0,
         )
     };
-    count(if status == 0 {
+    let outcome = if status == 0 {
         Counter::ExecBulk
     } else {
         Counter::ExecDropped
-    });
+    };
+    count(counters, outcome);
 }
 
 /// Whether the map of urgent names has the leading letters of the name at `name`.

@@ -27,6 +27,9 @@ mod ring_records;
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
+/// Iterations of one sample: enough that each sample holds its share of the rare and costly steps.
+const SAMPLE: u32 = 1_200;
+
 /// What a pipeline has seen before it is measured: more than the tree and a group remember.
 const WARM_UP_COUNT: u32 = 20_000;
 
@@ -61,7 +64,7 @@ fn main() {
 }
 
 /// Bytes of a record to an event: an exec that no rule minds.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn decode_exec(bencher: Bencher<'_, '_>) {
     let decoder = decoder();
     let record = ring_records::exec(MILLISECOND_NS, &BULK);
@@ -71,7 +74,7 @@ fn decode_exec(bencher: Bencher<'_, '_>) {
 }
 
 /// The same, and through the pipeline: a living process execs again.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn exec(bencher: Bencher<'_, '_>) {
     let mut host = Host::new();
     bencher
@@ -80,7 +83,7 @@ fn exec(bencher: Bencher<'_, '_>) {
 }
 
 /// A whole life: fork, exec and exit.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn fork_exec_exit(bencher: Bencher<'_, '_>) {
     let mut host = Host::new();
     (0..WARM_UP_COUNT).for_each(|_| host.life(true));
@@ -90,7 +93,7 @@ fn fork_exec_exit(bencher: Bencher<'_, '_>) {
 }
 
 /// A life without an exec.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn fork_exit(bencher: Bencher<'_, '_>) {
     let mut host = Host::new();
     (0..WARM_UP_COUNT).for_each(|_| host.life(false));
@@ -100,7 +103,7 @@ fn fork_exit(bencher: Bencher<'_, '_>) {
 }
 
 /// An exec that the rule counts, a hundred a second, all by one parent: an open alert grows.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn matching_exec_of_one_group(bencher: Bencher<'_, '_>) {
     let mut host = Host::new();
     (0..WARM_UP_COUNT).for_each(|_| drop(host.matching(1)));
@@ -110,7 +113,7 @@ fn matching_exec_of_one_group(bencher: Bencher<'_, '_>) {
 }
 
 /// Twelve execs of each parent, as malware does it: every group alerts, and the oldest have to go.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn matching_exec_of_many_groups(bencher: Bencher<'_, '_>) {
     let mut host = Host::new();
     let mut n = 0;

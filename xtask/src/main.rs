@@ -5,6 +5,7 @@
     reason = "a task talks to the person who started it"
 )]
 
+mod bench;
 mod cmd;
 mod demo;
 mod ebpf;
@@ -30,6 +31,11 @@ enum Task {
     Vm(vm::Options),
     /// Fuzz the decoders
     Fuzz(fuzz::Options),
+    /// Measure what the agent costs, and how fast its pipeline is
+    Bench(bench::Options),
+    /// One worker of a measurement
+    #[command(hide = true)]
+    BenchWorker(bench::worker::Options),
     /// Check the house rules
     Tidy,
 }
@@ -41,6 +47,8 @@ fn main() -> anyhow::Result<()> {
         Task::Ebpf(options) => ebpf::run(&options),
         Task::Vm(options) => vm::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::BenchWorker(options) => bench::worker::run(&options),
         Task::Tidy => tidy::run(),
     }
 }

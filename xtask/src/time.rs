@@ -1,9 +1,17 @@
 //! The clock, and times as alerts write them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use jiff::Timestamp;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long something takes is read off the real clock"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
 
 /// Nanoseconds since 1970-01-01 UTC.
 pub(crate) fn now_utc_ns() -> anyhow::Result<u64> {

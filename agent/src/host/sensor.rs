@@ -12,6 +12,7 @@ use aya::programs::{BtfTracePoint, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::utsname::uname;
 use wallwatch_common::{Counter, NAME_KEY_BYTES};
 
 use super::btf::{BtfError, Offsets};
@@ -105,6 +106,7 @@ impl fmt::Display for Sight {
 pub struct Sensor {
     ebpf: Ebpf,
     counters: PerCpuArray<MapData, u64>,
+    counters_rescue: PerCpuArray<MapData, u64>,
     sight: Sight,
 }
 
@@ -118,11 +120,12 @@ impl Sensor {
         }
         lift_memory_limit();
         let offsets = offsets()?;
-        let mut ebpf = load(settings, offsets.as_ref())?;
+        let rescues = programs_are_preempted();
+        let mut ebpf = load(settings, offsets.as_ref(), rescues)?;
         fill_urgent_names(&mut ebpf, &settings.urgent_names)?;
         let sight = match &offsets {
             Some(offsets) => {
-                attach_btf(&mut ebpf)?;
+                attach_btf(&mut ebpf, rescues)?;
                 let missing = BTreeSet::from_iter(offsets.missing());
                 Sight::Btf {
                     missing: missing.into_iter().collect(),
@@ -137,10 +140,12 @@ impl Sensor {
         let urgent: RingBuf<MapData> = take_map(&mut ebpf, "URGENT")?;
         let rings = Rings::new(bulk, urgent, settings.drain_delay).map_err(SensorError::Rings)?;
         let counters = take_map(&mut ebpf, "COUNTERS")?;
+        let counters_rescue = take_map(&mut ebpf, "COUNTERS_RESCUE")?;
         give_memory_back();
         let sensor = Self {
             ebpf,
             counters,
+            counters_rescue,
             sight,
         };
         Ok((sensor, rings))
@@ -158,32 +163,36 @@ impl Sensor {
     pub fn counters(&self) -> Result<Counters, SensorError> {
         let mut values = [0; Counter::COUNT];
         for (index, value) in values.iter_mut().enumerate() {
-            let per_cpu =
-                self.counters
-                    .get(&(index as u32), 0)
-                    .map_err(|source| SensorError::Map {
-                        name: "COUNTERS",
-                        source: Box::new(source),
-                    })?;
-            *value = per_cpu.iter().sum();
+            *value = sum(&self.counters, index)? + sum(&self.counters_rescue, index)?;
         }
+        let missed_by = |name: &str| self.ebpf.program(name).map_or(0, missed);
         Ok(Counters {
             values,
-            missed: self
-                .ebpf
-                .programs()
-                .map(|(_, program)| missed(program))
-                .sum(),
+            execs_skipped: missed_by("exec") + missed_by("exec_classic"),
+            lineage_skipped: missed_by("fork") + missed_by("exit") + missed_by("exit_classic"),
         })
     }
+}
+
+/// One counter of every processor.
+fn sum(counters: &PerCpuArray<MapData, u64>, index: usize) -> Result<u64, SensorError> {
+    let per_cpu = counters.get(&(index as u32), 0);
+    let per_cpu = per_cpu.map_err(|source| SensorError::Map {
+        name: "COUNTERS",
+        source: Box::new(source),
+    })?;
+    Ok(per_cpu.iter().sum())
 }
 
 /// The kernel programs' counters, summed over the processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
     values: [u64; Counter::COUNT],
-    /// Runs that the kernel skipped because the program was entered again on the same processor.
-    pub missed: u64,
+    /// Runs of the first exec program that the kernel skipped, because it was entered again on the same
+    /// processor.
+    execs_skipped: u64,
+    /// The same of the fork and exit programs.
+    pub lineage_skipped: u64,
 }
 
 impl Counters {
@@ -196,17 +205,42 @@ impl Counters {
         self.get(Counter::ExecUrgent) + self.get(Counter::ExecBulk)
     }
 
-    /// Execs that happened and of which there is no record.
-    pub fn execs_lost(&self) -> u64 {
-        self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch) + self.missed
+    /// Execs that no program ran for: skipped, and not rescued.
+    pub fn execs_missed(&self) -> u64 {
+        self.execs_skipped
+            .saturating_sub(self.get(Counter::ExecRescued))
     }
 
-    /// Whether every exec that the programs saw was submitted or is counted as lost. Holds at any
+    /// Execs that happened and of which there is no record.
+    pub fn execs_lost(&self) -> u64 {
+        self.execs_dropped() + self.execs_missed()
+    }
+
+    /// Exec records that a program made and no ring took.
+    pub fn execs_dropped(&self) -> u64 {
+        self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch)
+    }
+
+    /// Whether every exec that the programs saw was submitted or is counted as dropped. Holds at any
     /// moment at which no exec is under way.
     pub fn reconcile(&self) -> bool {
-        let lost_here = self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch);
-        self.get(Counter::ExecSeen) == self.execs_submitted() + lost_here
+        let seen = self.get(Counter::ExecSeen) + self.get(Counter::ExecRescued);
+        seen == self.execs_submitted() + self.execs_dropped()
     }
+}
+
+/// From Linux 7.0 tracepoints leave preemption on, and a program that is preempted may be skipped for
+/// the next task.
+fn programs_are_preempted() -> bool {
+    uname().is_ok_and(|names| is_major_at_least(&names.release().to_string_lossy(), 7))
+}
+
+fn is_major_at_least(release: &str, least: u32) -> bool {
+    let major = release
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major >= least)
 }
 
 /// Offsets of this kernel; `None` when it has no BTF.
@@ -221,7 +255,11 @@ fn offsets() -> Result<Option<Offsets>, SensorError> {
     Ok(Some(Offsets::resolve(&btf)?))
 }
 
-fn load(settings: &SensorSettings, offsets: Option<&Offsets>) -> Result<Ebpf, SensorError> {
+fn load(
+    settings: &SensorSettings,
+    offsets: Option<&Offsets>,
+    rescues: bool,
+) -> Result<Ebpf, SensorError> {
     let cpus = aya::util::nr_cpus().map_err(|(path, source)| SensorError::Read { path, source })?;
     // aya-log's numbers: 0 is off, 5 is trace.
     let kernel_log_level = settings.kernel_log as u8;
@@ -232,6 +270,7 @@ fn load(settings: &SensorSettings, offsets: Option<&Offsets>) -> Result<Ebpf, Se
         .map_max_entries("BULK", settings.bulk_ring_bytes)
         .map_max_entries("URGENT", settings.urgent_ring_bytes)
         .map_max_entries("SCRATCH", cpus as u32)
+        .map_max_entries("SCRATCH_RESCUE", if rescues { cpus as u32 } else { 1 })
         .override_global(aya_log::LEVEL, &kernel_log_level, true);
     if let Some(offsets) = offsets {
         loader.override_global("OFFSETS", offsets.as_slice(), true);
@@ -259,13 +298,18 @@ fn fill_urgent_names(ebpf: &mut Ebpf, extra: &[String]) -> Result<(), SensorErro
     })
 }
 
-fn attach_btf(ebpf: &mut Ebpf) -> Result<(), SensorError> {
+/// With `rescues` the second exec program is attached too, after the first: they run in this order.
+fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<(), SensorError> {
     let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
-    for (name, tracepoint) in [
+    let mut programs = vec![
         ("fork", "sched_process_fork"),
         ("exit", "sched_process_exit"),
         ("exec", "sched_process_exec"),
-    ] {
+    ];
+    if rescues {
+        programs.push(("exec_rescue", "sched_process_exec"));
+    }
+    for (name, tracepoint) in programs {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
         program
             .load(tracepoint, &btf)
@@ -274,6 +318,10 @@ fn attach_btf(ebpf: &mut Ebpf) -> Result<(), SensorError> {
                 name,
                 source: Box::new(source),
             })?;
+        if let Ok(info) = program.info() {
+            let verified = info.verified_instruction_count();
+            tracing::debug!(program = name, ?verified, "attached");
+        }
     }
     Ok(())
 }
@@ -353,5 +401,18 @@ fn give_memory_back() {
     // SAFETY: the call has no preconditions.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_number_of_a_release_is_compared() {
+        assert!(is_major_at_least("7.2.13+deb14-cloud-amd64", 7));
+        assert!(is_major_at_least("10.0", 7));
+        assert!(!is_major_at_least("6.18.44", 7));
+        assert!(!is_major_at_least("", 7));
     }
 }

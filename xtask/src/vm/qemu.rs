@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::console::Console;
+use crate::time::now;
 
 pub(crate) struct Machine<'a> {
     pub(crate) kernel: &'a Path,
@@ -213,14 +214,6 @@ fn printable(line: &[u8]) -> String {
         .chars()
         .filter(|character| !character.is_control() || *character == '\t')
         .collect()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long a machine takes to boot is read off the real clock"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

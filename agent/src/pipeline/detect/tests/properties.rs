@@ -176,19 +176,22 @@ fn in_order(samples: &[Sample]) -> Vec<(u64, Sample)> {
 /// Whether an exec that keeps an alert from ending might come after a burst that opens the next one.
 /// The detector does not wait for it: an alert opens at once.
 fn has_burst_before_bridge(samples: &[Sample]) -> bool {
-    let pairs = samples.iter().flat_map(|bridge| {
-        let before = move |last: &&Sample| last.at < bridge.at && bridge.at < last.at + SPAN;
-        samples
+    samples.iter().any(|bridge| {
+        let group: Vec<&Sample> = samples
             .iter()
-            .filter(before)
-            .map(move |last| (last, bridge))
-    });
-    pairs.into_iter().any(|(last, bridge)| {
-        let burst = samples
+            .filter(|sample| sample.parent == bridge.parent)
+            .collect();
+        let bridged = group
             .iter()
-            .filter(|sample| sample.at >= last.at + SPAN && sample.at < bridge.at + REORDER);
-        let ports: BTreeSet<usize> = burst.map(|sample| sample.port).collect();
-        ports.len() >= PORT_COUNT_MIN
+            .map(|last| last.at + SPAN)
+            .filter(|end| bridge.at < *end && *end < bridge.at + REORDER);
+        bridged.into_iter().any(|end| {
+            let burst = group
+                .iter()
+                .filter(|sample| sample.at >= end && sample.at < bridge.at + REORDER);
+            let ports: BTreeSet<usize> = burst.map(|sample| sample.port).collect();
+            ports.len() >= PORT_COUNT_MIN
+        })
     })
 }
 

@@ -1,0 +1,136 @@
+//! How long after an exec its alert can be read.
+//!
+//! The tiny program is started as `sh` with the command lines that the rule counts, each for another
+//! port, so that no firewall is touched. Each sample is another file, and so another group: its third
+//! exec opens an alert. The clock runs from that exec's own time, as the kernel program took it and the
+//! alert tells it, until the line is in the alert log; its way to the disk (`fsync`) begins then.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::{sleep, yield_now};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::agent::Agent;
+use super::spread::Spread;
+use super::tiny_elf;
+use super::workload::Bench;
+use crate::time;
+
+const SAMPLES: usize = 50;
+const PORTS: [&str; 3] = ["636", "989", "995"];
+
+/// An alert that is not there by then does not come.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Between two samples, so that each finds an agent that has gone to sleep.
+const PAUSE: Duration = Duration::from_millis(23);
+
+/// Microseconds from an urgent exec to its alert, on a quiet machine.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) exec_to_alert_us: Option<Spread>,
+    pub(crate) samples: usize,
+}
+
+impl Latency {
+    pub(crate) fn measure(bench: &Bench) -> anyhow::Result<Self> {
+        let agent = Agent::start(bench)?;
+        let mut samples_us = Vec::new();
+        for number in 0..SAMPLES {
+            let folder = bench.folder.join(format!("latency-{number}"));
+            fs::create_dir(&folder).context("create a folder for a sample")?;
+            let program = folder.join("sh");
+            tiny_elf::write(&program).context("write the tiny program")?;
+            sleep(PAUSE);
+            samples_us.push(sample(&program, agent.alerts())?);
+        }
+        agent.stop()?;
+        Ok(Self {
+            samples: samples_us.len(),
+            exec_to_alert_us: Spread::of(samples_us),
+        })
+    }
+}
+
+fn sample(program: &Path, alerts: &Path) -> anyhow::Result<f64> {
+    let before = length(alerts)?;
+    let [first, second, third] = PORTS;
+    start(program, first)?.wait().context("wait for an exec")?;
+    start(program, second)?.wait().context("wait for an exec")?;
+    let mut last = start(program, third)?;
+    let readable_ns = wait_for_growth(alerts, before)?;
+    last.wait().context("wait for an exec")?;
+    let text = fs::read_to_string(alerts).context("read the alerts")?;
+    let line = text.lines().last().context("find the alert")?;
+    let exec_ns = exec_time_ns(line, program)?;
+    Ok(readable_ns.saturating_sub(exec_ns) as f64 / 1e3)
+}
+
+/// Returns as soon as the program runs.
+fn start(program: &Path, port: &str) -> anyhow::Result<std::process::Child> {
+    Command::new(program)
+        .arg0("sh")
+        .arg("-c")
+        .arg(format!(
+            "iptables -I OUTPUT -p tcp --dport {port} -j ACCEPT &>/dev/null"
+        ))
+        .stdin(Stdio::null())
+        .spawn()
+        .context("start the tiny program")
+}
+
+/// Looks again and again, for being woken up would be part of the time.
+fn wait_for_growth(alerts: &Path, before: u64) -> anyhow::Result<u64> {
+    let begin = time::now();
+    loop {
+        let is_there = length(alerts)? > before;
+        let now_ns = time::now_utc_ns()?;
+        if is_there {
+            return Ok(now_ns);
+        }
+        if time::now() - begin > WAIT_MAX {
+            bail!("no alert came for three execs that the rule counts");
+        }
+        yield_now();
+    }
+}
+
+fn length(alerts: &Path) -> anyhow::Result<u64> {
+    let metadata = fs::metadata(alerts).context("look at the alert log")?;
+    Ok(metadata.len())
+}
+
+/// The time of the exec that opened an alert, which is its last.
+fn exec_time_ns(line: &str, program: &Path) -> anyhow::Result<u64> {
+    let alert: Value = serde_json::from_str(line).context("read the alert")?;
+    if alert["process_path"].as_str() != program.to_str() {
+        bail!("another alert came: {line}");
+    }
+    time::parse_utc_ns(alert["last_seen"].as_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str =
+        r#"{"process_path": "/tmp/0/sh", "last_seen": "1970-01-01T00:00:01.000000002Z"}"#;
+
+    #[test]
+    fn the_time_of_the_exec_is_in_the_alert() {
+        let time = exec_time_ns(LINE, Path::new("/tmp/0/sh")).unwrap();
+        assert_eq!(time, 1_000_000_002);
+    }
+
+    #[test]
+    fn the_alert_of_another_program_is_refused() {
+        let error = exec_time_ns(LINE, Path::new("/tmp/1/sh")).unwrap_err();
+        assert!(error.to_string().starts_with("another alert"), "{error}");
+    }
+}

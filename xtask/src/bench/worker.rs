@@ -1,0 +1,190 @@
+//! One worker of a burst, a process of its own: starts a program again and again, and says what that
+//! took.
+//!
+//! It says `ready`, begins when its standard input ends, and so cannot outlive the one who holds the
+//! other end.
+
+use std::ffi::{CString, OsString, c_char, c_int, c_void};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::time;
+
+/// What a worker says before it waits.
+pub(crate) const READY: &str = "ready";
+
+/// A worker that is still there after that is stuck, and the kernel ends it.
+const ALARM_S: u32 = 60;
+
+/// More than `execve` and what the C library does around it take.
+const STACK_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How long to go on
+    #[arg(long)]
+    pub(crate) milliseconds: u64,
+
+    /// The program, by its path, and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What a worker did.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// How often the program ran.
+    pub(crate) runs: u64,
+    pub(crate) wall_ns: u64,
+    /// Processor time of the worker and of all that it started.
+    pub(crate) cpu_ns: u64,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    // SAFETY: the call has no preconditions.
+    unsafe { libc::alarm(ALARM_S) };
+    let mut image = Image::new(&options.command)?;
+    say(READY)?;
+    io::stdin()
+        .read_to_end(&mut Vec::new())
+        .context("wait for the sign to begin")?;
+
+    let duration = Duration::from_millis(options.milliseconds);
+    let (cpu_before, begin) = (cpu_time_ns(), time::now());
+    let mut runs = 0;
+    while time::now() - begin < duration {
+        image.run()?;
+        runs += 1;
+    }
+    let work = Work {
+        runs,
+        wall_ns: (time::now() - begin).as_nanos() as u64,
+        cpu_ns: cpu_time_ns() - cpu_before,
+    };
+    say(&serde_json::to_string(&work).context("encode the result")?)
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .context("write to standard output")
+}
+
+/// A program and its arguments as `execve` takes them, with an empty environment, and the stack on
+/// which a child calls it.
+struct Image {
+    /// The pointers of `argv` point into these.
+    texts: Vec<CString>,
+    /// Ends with a null pointer.
+    argv: Vec<*const c_char>,
+    stack: Vec<u8>,
+}
+
+impl Image {
+    fn new(command: &[OsString]) -> anyhow::Result<Self> {
+        let texts = command
+            .iter()
+            .map(|text| CString::new(text.clone().into_vec()))
+            .collect::<Result<Vec<_>, _>>()
+            .context("read the command")?;
+        let pointers = texts.iter().map(|text| text.as_ptr());
+        let argv = pointers.chain([std::ptr::null()]).collect();
+        Ok(Self {
+            texts,
+            argv,
+            stack: vec![0; STACK_BYTES],
+        })
+    }
+
+    /// Starts the program and waits for its end. The child shares this process's memory until its
+    /// `execve`, as after `vfork`: the cheapest start there is, on which anything added weighs most.
+    fn run(&mut self) -> anyhow::Result<()> {
+        let top = self.stack.as_mut_ptr_range().end;
+        // Both architectures that are supported want 16 bytes.
+        let top = top.wrapping_sub(top as usize % 16).cast::<c_void>();
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let image = std::ptr::from_mut(self).cast::<c_void>();
+        // SAFETY: the stack is this image's own and large enough; CLONE_VFORK holds this thread until
+        // the child has left it, so that both it and the image outlive their use.
+        let child = unsafe { libc::clone(start, top, flags, image) };
+        if child < 0 {
+            return Err(io::Error::last_os_error()).context("start a child");
+        }
+        let mut status: c_int = 0;
+        // SAFETY: `status` outlives the call.
+        while unsafe { libc::waitpid(child, &raw mut status, 0) } < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error).context("wait for a child");
+            }
+        }
+        if status != 0 {
+            let program = self.texts[0].to_string_lossy();
+            bail!("{program} ended with wait status {status:#x}");
+        }
+        Ok(())
+    }
+}
+
+/// The child, on its own stack in its parent's memory: it may call the kernel and nothing else.
+extern "C" fn start(image: *mut c_void) -> c_int {
+    // SAFETY: it is the image that `run` handed to `clone`, and whose owner waits.
+    let image = unsafe { &*image.cast::<Image>() };
+    let environment = [std::ptr::null()];
+    let program = image.argv[0];
+    // SAFETY: a C string, and two arrays of such that end with a null pointer.
+    unsafe { libc::execve(program, image.argv.as_ptr(), environment.as_ptr()) };
+    127
+}
+
+/// Of this process and of its children that have ended.
+fn cpu_time_ns() -> u64 {
+    [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
+        .into_iter()
+        .map(used_ns)
+        .sum()
+}
+
+fn used_ns(who: c_int) -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the structure is as large as the kernel expects.
+    unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
+    // SAFETY: all bits 0 are a valid value, and what the kernel wrote is too.
+    let usage = unsafe { usage.assume_init() };
+    [usage.ru_utime, usage.ru_stime]
+        .iter()
+        .map(|time| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1_000)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(words: &[&str]) -> Image {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Image::new(&words).unwrap()
+    }
+
+    #[test]
+    fn a_program_runs_again_and_again() {
+        let mut image = image(&["/bin/sh", "-c", "exit 0"]);
+        for _ in 0..3 {
+            image.run().unwrap();
+        }
+        assert!(used_ns(libc::RUSAGE_CHILDREN) > 0);
+    }
+
+    #[test]
+    fn a_program_that_fails_or_is_not_there_is_an_error() {
+        let error = image(&["/bin/sh", "-c", "exit 3"]).run().unwrap_err();
+        assert_eq!(error.to_string(), "/bin/sh ended with wait status 0x300");
+        let error = image(&["/nonexistent/program"]).run().unwrap_err();
+        assert!(error.to_string().contains("0x7f00"), "{error}");
+    }
+}
