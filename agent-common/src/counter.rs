@@ -32,8 +32,10 @@ pub enum Counter {
     ExitDropped,
     /// Command lines that could not be read from the new program's memory.
     ArgvFault,
-    /// Command lines longer than [`ARGV_BYTES_MAX`](crate::ARGV_BYTES_MAX).
-    ArgvTruncated,
+    /// Command lines longer than [`ARGV_BYTES_MAX`](crate::ARGV_BYTES_MAX), which go on in chunks.
+    ArgvContinued,
+    /// Command lines of which chunks were lost, for lack of room or because they could not be read.
+    ArgvBroken,
     /// Paths of new programs that are unknown, whatever the reason.
     ExePathUnknown,
     /// Paths of parents that are unknown, whatever the reason.

@@ -7,7 +7,7 @@
 //! ┌──────────────┬───────────────────────┬──────────┬────────┬──────────┬─────────────┬──────┐
 //! │ RecordHeader │ rest of ExecRecord    │ filename │ interp │ exe path │ parent path │ argv │
 //! └──────────────┴───────────────────────┴──────────┴────────┴──────────┴─────────────┴──────┘
-//! └ fork and exit records end here or after their own fixed part ┘
+//! └ other records end here or after their own fixed part ┘
 //! ```
 //!
 //! The five sections follow each other without gaps; `ExecRecord` holds the length of each.
@@ -27,11 +27,12 @@ mod record;
 
 pub use counter::Counter;
 pub use limits::{
-    ARGV_BYTES_MAX, COMPONENT_BYTES_MAX, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, NAME_KEY_BYTES,
-    PATH_BYTES_MAX, PATH_STEPS_MAX, SCRATCH_BYTES, SECTIONS_BYTES_MAX,
+    ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, ARGV_CHUNKS_PER_RUN, COMPONENT_BYTES_MAX, FILENAME_BYTES_MAX,
+    INTERP_BYTES_MAX, NAME_KEY_BYTES, PATH_BYTES_MAX, PATH_STEPS_MAX, SCRATCH_BYTES,
+    SECTIONS_BYTES_MAX,
 };
 pub use member::{ABSENT, MEMBERS, Member, MemberSpec};
 pub use record::{
-    ExecFlags, ExecRecord, ExitRecord, ForkRecord, PathState, RECORD_VERSION, RecordHeader,
-    RecordKind,
+    ArgvChunk, ExecFlags, ExecRecord, ExitRecord, ForkRecord, PathState, RECORD_VERSION,
+    RecordHeader, RecordKind,
 };

@@ -1,9 +1,16 @@
 //! Bounds of what one record can carry, each with the reason for its number.
 
-/// Most bytes of argv copied in one record, NULs included: 32 KiB.
-/// A kernel command line may have 2 MiB (`MAX_ARG_STRINGS`, `include/uapi/linux/binfmts.h` and
-/// `fs/exec.c`); what is beyond the bound is flagged as truncated, never dropped silently.
+/// Most bytes of argv that an exec record carries, NULs included: 32 KiB. The rest follows in chunks.
 pub const ARGV_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of argv in one chunk.
+pub const ARGV_CHUNK_BYTES: usize = 16 * 1024;
+
+/// Chunks that one run of a program sends before it calls itself again. With 32 tail calls
+/// (`MAX_TAIL_CALL_CNT`, `include/linux/bpf.h`) that is 6 MiB, the most that a command line can have
+/// whatever the limit of its stack; with the usual 8 MiB of stack it is 2 MiB (`bprm_stack_limits`,
+/// `fs/exec.c`).
+pub const ARGV_CHUNKS_PER_RUN: usize = 12;
 
 /// Most bytes of the file name handed to `execve`, NUL included: `PATH_MAX`, the kernel's own bound
 /// (`getname_flags`, `fs/namei.c`).

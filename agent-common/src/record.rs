@@ -1,5 +1,7 @@
 //! Layout of the records; the picture is in the crate's head.
 
+use crate::ARGV_CHUNK_BYTES;
+
 /// Version of the record layout. The object is built into the agent, so that a mismatch means a
 /// build error; the decoder refuses it all the same.
 pub const RECORD_VERSION: u16 = 1;
@@ -11,6 +13,7 @@ pub enum RecordKind {
     Exec = 1,
     Fork = 2,
     Exit = 3,
+    ArgvChunk = 4,
 }
 
 /// First bytes of every record.
@@ -93,10 +96,24 @@ pub struct ExitRecord {
     pub padding: u32,
 }
 
+/// A piece of a command line that did not fit its exec record. `header.time_ns` is that of the exec.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ArgvChunk {
+    pub header: RecordHeader,
+    /// Where the piece begins in the command line.
+    pub offset: u64,
+    pub tgid: u32,
+    /// Bytes of the piece.
+    pub bytes: u32,
+    pub argv: [u8; ARGV_CHUNK_BYTES],
+}
+
 const _: () = assert!(size_of::<RecordHeader>() == 16);
 const _: () = assert!(size_of::<ExecRecord>() == 136);
 const _: () = assert!(size_of::<ForkRecord>() == 40);
 const _: () = assert!(size_of::<ExitRecord>() == 32);
+const _: () = assert!(size_of::<ArgvChunk>() == 32 + ARGV_CHUNK_BYTES);
 
 /// What became of a path walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +141,9 @@ pub enum PathState {
 pub struct ExecFlags;
 
 impl ExecFlags {
-    /// argv was cut at [`ARGV_BYTES_MAX`](crate::ARGV_BYTES_MAX).
-    pub const ARGV_TRUNCATED: u32 = 1 << 0;
+    /// The record has the first [`ARGV_BYTES_MAX`](crate::ARGV_BYTES_MAX) bytes of argv; the rest follows
+    /// in chunks.
+    pub const ARGV_CONTINUED: u32 = 1 << 0;
     /// argv could not be read; the section is empty.
     pub const ARGV_FAULT: u32 = 1 << 1;
     /// The file handed to `execve` is a script; `interp` names its interpreter.

@@ -5,7 +5,6 @@
 use aya_ebpf::{
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        bpf_get_smp_processor_id,
         generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str},
     },
     programs::TracePointContext,
@@ -17,7 +16,7 @@ use wallwatch_common::{
 
 use crate::{
     lineage::header,
-    maps::{BULK, COUNTERS, SCRATCH, count},
+    maps::{BULK, COUNTERS, FIRST, count},
     submit::submit,
 };
 use aya_ebpf::EbpfContext;
@@ -32,13 +31,10 @@ const OLD_PID_OFFSET: usize = 16;
 #[inline(always)]
 pub(crate) fn try_exec(ctx: &TracePointContext) {
     count(&COUNTERS, Counter::ExecSeen);
-    // SAFETY: the helper has no preconditions.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(scratch) = SCRATCH.get_ptr_mut(cpu as u32) else {
+    let Some(scratch) = FIRST.scratch() else {
         count(&COUNTERS, Counter::ExecNoScratch);
         return;
     };
-    let scratch: *mut u8 = scratch.cast();
     let ids = bpf_get_current_pid_tgid();
     let owner = bpf_get_current_uid_gid();
     let at = size_of::<ExecRecord>();

@@ -2,11 +2,9 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::{
-        bpf_get_smp_processor_id,
-        generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str},
+    helpers::generated::{
+        bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str,
     },
-    maps::{Array, PerCpuArray},
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::debug;
@@ -17,7 +15,7 @@ use wallwatch_common::{
 
 use crate::{
     argv,
-    maps::{COUNTERS, COUNTERS_RESCUE, SCRATCH, SCRATCH_RESCUE, Scratch, count},
+    maps::{FIRST, Lane, RESCUE, count},
     path::{self, Walk},
     rescue,
     submit::{is_urgent, submit},
@@ -29,8 +27,8 @@ use crate::{
 pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
     // SAFETY: the first argument of the tracepoint is the task.
     unsafe { rescue::take(ctx.arg(0)) };
-    count(&COUNTERS, Counter::ExecSeen);
-    gather(ctx, &SCRATCH, &COUNTERS);
+    count(FIRST.counters, Counter::ExecSeen);
+    gather(ctx, &FIRST);
 }
 
 /// The same for an exec that the first program was not run for.
@@ -40,19 +38,17 @@ pub(crate) fn try_rescue(ctx: &BtfTracePointContext) {
     if unsafe { rescue::is_taken(ctx.arg(0)) } {
         return;
     }
-    count(&COUNTERS_RESCUE, Counter::ExecRescued);
-    gather(ctx, &SCRATCH_RESCUE, &COUNTERS_RESCUE);
+    count(RESCUE.counters, Counter::ExecRescued);
+    gather(ctx, &RESCUE);
 }
 
 #[inline(always)]
-fn gather(ctx: &BtfTracePointContext, scratches: &Array<Scratch>, counters: &PerCpuArray<u64>) {
-    // SAFETY: the helper has no preconditions.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(scratch) = scratches.get_ptr_mut(cpu as u32) else {
+fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
+    let counters = lane.counters;
+    let Some(scratch) = lane.scratch() else {
         count(counters, Counter::ExecNoScratch);
         return;
     };
-    let scratch: *mut u8 = scratch.cast();
     // Arguments of the tracepoint: the task, its thread id before the exec, the binprm.
     let task: *const u8 = ctx.arg(0);
     let old_tid: u32 = ctx.arg(1);
@@ -118,6 +114,10 @@ fn gather(ctx: &BtfTracePointContext, scratches: &Array<Scratch>, counters: &Per
     // SAFETY: `exe_at` is below `SECTIONS_BYTES_MAX`, and the scratch goes on after that.
     let named_urgent = unsafe { is_urgent(scratch.add(exe_at)) };
     submit(counters, scratch, bytes, named_urgent || exe_removed);
+    if copied.flags & ExecFlags::ARGV_CONTINUED != 0 {
+        // SAFETY: a plain load from the task gave `mm`.
+        unsafe { argv::send_rest(ctx, lane, scratch, mm) };
+    }
     let _ = ctx.as_ptr();
 }
 

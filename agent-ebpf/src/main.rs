@@ -33,7 +33,10 @@ mod programs {
         programs::{BtfTracePointContext, TracePointContext},
     };
 
-    use crate::{classic, exec, lineage};
+    use crate::{
+        argv, classic, exec, lineage,
+        maps::{FIRST, RESCUE},
+    };
 
     #[btf_tracepoint(function = "sched_process_exec")]
     pub(crate) fn exec(ctx: BtfTracePointContext) -> i32 {
@@ -45,6 +48,20 @@ mod programs {
     #[btf_tracepoint(function = "sched_process_exec")]
     pub(crate) fn exec_rescue(ctx: BtfTracePointContext) -> i32 {
         exec::try_rescue(&ctx);
+        0
+    }
+
+    /// Never attached: `exec` calls it, and it calls itself.
+    #[btf_tracepoint(function = "sched_process_exec")]
+    pub(crate) fn argv_rest(ctx: BtfTracePointContext) -> i32 {
+        argv::try_rest(&ctx, &FIRST);
+        0
+    }
+
+    /// The same for `exec_rescue`.
+    #[btf_tracepoint(function = "sched_process_exec")]
+    pub(crate) fn argv_rest_rescue(ctx: BtfTracePointContext) -> i32 {
+        argv::try_rest(&ctx, &RESCUE);
         0
     }
 

@@ -1,8 +1,9 @@
 //! Every map, its size, and why that size.
 
 use aya_ebpf::{
+    helpers::bpf_get_smp_processor_id,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf},
 };
 use wallwatch_common::{Counter, Member, NAME_KEY_BYTES, SCRATCH_BYTES};
 
@@ -43,6 +44,40 @@ pub(crate) static COUNTERS_RESCUE: PerCpuArray<u64> =
 /// The scratches of the second exec program.
 #[map]
 pub(crate) static SCRATCH_RESCUE: Array<Scratch> = Array::with_max_entries(1, 0);
+
+/// The programs that send what is left of a long command line, by [`Lane::index`].
+#[map]
+pub(crate) static ARGV_REST: ProgramArray = ProgramArray::with_max_entries(2, 0);
+
+/// What belongs to one of the two exec programs.
+pub(crate) struct Lane {
+    /// Of its program in [`ARGV_REST`].
+    pub(crate) index: u32,
+    pub(crate) counters: &'static PerCpuArray<u64>,
+    scratches: &'static Array<Scratch>,
+}
+
+pub(crate) const FIRST: Lane = Lane {
+    index: 0,
+    counters: &COUNTERS,
+    scratches: &SCRATCH,
+};
+
+pub(crate) const RESCUE: Lane = Lane {
+    index: 1,
+    counters: &COUNTERS_RESCUE,
+    scratches: &SCRATCH_RESCUE,
+};
+
+impl Lane {
+    /// This processor's scratch.
+    #[inline(always)]
+    pub(crate) fn scratch(&self) -> Option<*mut u8> {
+        // SAFETY: the helper has no preconditions.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        Some(self.scratches.get_ptr_mut(cpu as u32)?.cast())
+    }
+}
 
 /// Execs that the first program has taken, by thread; see `rescue.rs`.
 #[map]

@@ -15,7 +15,7 @@ use wallwatch::delivery::encode::json::json_line;
 use wallwatch::delivery::encode::{AlertContext, HostIdentity};
 use wallwatch::pipeline::Pipeline;
 use wallwatch::pipeline::alert::Alert;
-use wallwatch::pipeline::decode::Decoder;
+use wallwatch::pipeline::decode::{Decoded, Decoder};
 use wallwatch::pipeline::exec::Time;
 use wallwatch_common::{ExecRecord, ExitRecord, ForkRecord, RecordHeader};
 
@@ -252,9 +252,12 @@ impl Host {
 }
 
 fn handle(pipeline: &mut Pipeline, decoder: &Decoder, record: &[u8]) {
-    let event = decoder
+    let decoded = decoder
         .decode(black_box(record), WALL_MINUS_BOOT_NS)
         .expect("the record is whole");
+    let Decoded::Event(event) = decoded else {
+        return;
+    };
     let time_at = offset_of!(RecordHeader, time_ns);
     let time_ns = record[time_at..time_at + 8]
         .try_into()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub mod alert;
+pub mod assemble;
 pub mod decode;
 pub mod detect;
 pub mod exec;

@@ -1,5 +1,5 @@
-//! Completes an exec by what the kernel program could not tell: the user's name, a command line whose
-//! page was away, and on a kernel without BTF nearly everything.
+//! Completes an exec by what the kernel program could not tell: the user's name, a command line of which
+//! a page was away or a chunk was lost, and on a kernel without BTF nearly everything.
 
 use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
 
@@ -24,14 +24,14 @@ impl Completer {
     pub fn complete(&mut self, exec: &mut Exec, now: Time) {
         if exec.exe == ExePath::Unknown(Unknown::Unsupported) && exec.process.start_ns == 0 {
             self.complete_classic(exec);
-        } else if exec.argv.source == ArgvSource::Unread {
+        } else if exec.argv.source == ArgvSource::Unread || exec.argv.truncated() {
             self.repair_argv(exec);
         }
         exec.user = self.users.name(exec.uid, now);
     }
 
-    /// The process may have ended, or its number may have been used again: what is not certainly its
-    /// own stays unread.
+    /// The process may have ended, its number may have been used again, or it may have changed what
+    /// stands there: only what is certainly its own and goes on from what was read is taken.
     fn repair_argv(&self, exec: &mut Exec) {
         let tgid = exec.process.tgid;
         let argv = self.procfs.argv(tgid);
@@ -42,7 +42,8 @@ impl Completer {
                 .checked_sub(start_ns)
                 .is_some_and(|late| late < 10_000_000)
         });
-        if is_same && argv.source == ArgvSource::Procfs {
+        let is_more = argv.bytes.len() > exec.argv.bytes.len();
+        if is_same && is_more && argv.bytes.starts_with(&exec.argv.bytes) {
             exec.argv = argv;
         }
     }

@@ -12,8 +12,9 @@ use crate::pipeline::exec::{Argv, ArgvSource, ExePath, ProcessKey, Running, Unkn
 /// Nanoseconds of one tick of `/proc/PID/stat` (`USER_HZ` is 100, `include/asm-generic/param.h`).
 const TICK_NS: u64 = 10_000_000;
 
-/// Most bytes of a command line that are read: `ARG_MAX`'s own bound, 2 MiB.
-const CMDLINE_BYTES_MAX: u64 = 2 << 20;
+/// Most bytes of a command line: three quarters of the default stack's 8 MiB, whatever the limit of the
+/// process is (`bprm_stack_limits`, `fs/exec.c`).
+const CMDLINE_BYTES_MAX: u64 = 6 << 20;
 
 /// What `/proc/PID/stat` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

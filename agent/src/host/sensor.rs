@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{BtfTracePoint, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
@@ -23,6 +23,9 @@ use crate::config::SensorSettings;
 
 /// The object, built by `cargo xtask ebpf`.
 static OBJECT: &[u8] = include_bytes_aligned!("../../../agent-ebpf/object/wallwatch.bpf.o");
+
+/// The tracepoint of a successful exec.
+const EXEC: &str = "sched_process_exec";
 
 /// The kernel's type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -301,29 +304,72 @@ fn fill_urgent_names(ebpf: &mut Ebpf, extra: &[String]) -> Result<(), SensorErro
 /// With `rescues` the second exec program is attached too, after the first: they run in this order.
 fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<(), SensorError> {
     let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
+    let mut rests = vec!["argv_rest"];
     let mut programs = vec![
         ("fork", "sched_process_fork"),
         ("exit", "sched_process_exit"),
-        ("exec", "sched_process_exec"),
+        ("exec", EXEC),
     ];
     if rescues {
-        programs.push(("exec_rescue", "sched_process_exec"));
+        rests.push("argv_rest_rescue");
+        programs.push(("exec_rescue", EXEC));
+    }
+    for (index, name) in rests.into_iter().enumerate() {
+        load_btf(ebpf, name, EXEC, &btf)?;
+        enter_rest(ebpf, name, index as u32)?;
     }
     for (name, tracepoint) in programs {
+        load_btf(ebpf, name, tracepoint, &btf)?;
         let program: &mut BtfTracePoint = program(ebpf, name)?;
-        program
-            .load(tracepoint, &btf)
-            .and_then(|()| program.attach())
-            .map_err(|source| SensorError::Program {
-                name,
-                source: Box::new(source),
-            })?;
-        if let Ok(info) = program.info() {
-            let verified = info.verified_instruction_count();
-            tracing::debug!(program = name, ?verified, "attached");
-        }
+        program.attach().map_err(|source| SensorError::Program {
+            name,
+            source: Box::new(source),
+        })?;
     }
     Ok(())
+}
+
+fn load_btf(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    tracepoint: &str,
+    btf: &Btf,
+) -> Result<(), SensorError> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program
+        .load(tracepoint, btf)
+        .map_err(|source| SensorError::Program {
+            name,
+            source: Box::new(source),
+        })?;
+    if let Ok(info) = program.info() {
+        let verified = info.verified_instruction_count();
+        tracing::debug!(program = name, ?verified, "loaded");
+    }
+    Ok(())
+}
+
+/// Puts a program where the exec programs call it.
+fn enter_rest(ebpf: &mut Ebpf, name: &'static str, index: u32) -> Result<(), SensorError> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    let fd = program
+        .fd()
+        .and_then(|fd| fd.try_clone().map_err(ProgramError::from))
+        .map_err(|source| SensorError::Program {
+            name,
+            source: Box::new(source),
+        })?;
+    let map_name = "ARGV_REST";
+    let map = ebpf.map_mut(map_name).ok_or(SensorError::ObjectLacks {
+        what: "map",
+        name: map_name,
+    })?;
+    ProgramArray::try_from(map)
+        .and_then(|mut programs| programs.set(index, &fd, 0))
+        .map_err(|source| SensorError::Map {
+            name: map_name,
+            source: Box::new(source),
+        })
 }
 
 fn attach_classic(ebpf: &mut Ebpf) -> Result<(), SensorError> {

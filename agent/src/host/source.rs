@@ -2,18 +2,22 @@
 
 use std::io;
 
+use tokio::time::timeout;
+
 use super::clock;
 use super::complete::Completer;
 use super::ring::Rings;
 use super::sensor::{Counters, Sensor, SensorError, Sight};
 use crate::config::SensorSettings;
-use crate::pipeline::decode::Decoder;
+use crate::pipeline::assemble::{Assembler, AssemblerLimits};
+use crate::pipeline::decode::{Decoded, Decoder};
 use crate::pipeline::exec::{Event, Time};
 
 pub struct Source {
     sensor: Sensor,
     rings: Rings,
     decoder: Decoder,
+    assembler: Assembler,
     completer: Completer,
     received: Received,
 }
@@ -24,8 +28,21 @@ pub struct Received {
     pub execs: u64,
     pub forks: u64,
     pub exits: u64,
+    pub argv_parts: u64,
     /// Records that could not be decoded. Anything but 0 is a fault of the agent.
     pub undecoded: u64,
+}
+
+impl Received {
+    fn count(&mut self, decoded: &Decoded) {
+        match decoded {
+            Decoded::Event(Event::Exec(_)) => self.execs += 1,
+            Decoded::Event(Event::Fork(_)) => self.forks += 1,
+            Decoded::Event(Event::Exit(_)) => self.exits += 1,
+            Decoded::Event(Event::Running(_)) => {}
+            Decoded::ArgvPart(_) => self.argv_parts += 1,
+        }
+    }
 }
 
 impl Source {
@@ -40,6 +57,7 @@ impl Source {
             sensor,
             rings,
             decoder,
+            assembler: Assembler::new(AssemblerLimits::default()),
             completer,
             received: Received::default(),
         })
@@ -47,7 +65,10 @@ impl Source {
 
     /// Returns when a drain is due. May be given up and called again at any point.
     pub async fn wait(&mut self) -> io::Result<()> {
-        self.rings.wait().await
+        match self.assembler.poll_timeout(clock::now()) {
+            None => self.rings.wait().await,
+            Some(due) => timeout(due, self.rings.wait()).await.unwrap_or(Ok(())),
+        }
     }
 
     /// Hands out what the rings hold, oldest first, up to a bound; returns how many records it was.
@@ -58,27 +79,37 @@ impl Source {
             sensor: _,
             rings,
             decoder,
+            assembler,
             completer,
             received,
         } = self;
-        rings.drain(|bytes| match decoder.decode(bytes, wall_minus_boot_ns) {
-            Ok(mut event) => {
-                match &mut event {
-                    Event::Exec(exec) => {
-                        received.execs += 1;
-                        completer.complete(exec, now);
-                    }
-                    Event::Fork(_) => received.forks += 1,
-                    Event::Exit(_) => received.exits += 1,
-                    Event::Running(_) => {}
+        let mut hand_out = |assembler: &mut Assembler| {
+            while let Some(mut event) = assembler.next_event() {
+                if let Event::Exec(exec) = &mut event {
+                    completer.complete(exec, now);
                 }
                 each(event, now);
+            }
+        };
+        let n = rings.drain(|bytes| match decoder.decode(bytes, wall_minus_boot_ns) {
+            Ok(decoded) => {
+                received.count(&decoded);
+                assembler.handle(decoded, now);
+                hand_out(assembler);
             }
             Err(error) => {
                 received.undecoded += 1;
                 tracing::error!(%error, "record lost: it cannot be decoded");
             }
-        })
+        });
+        assembler.handle_timeout(now);
+        hand_out(assembler);
+        n
+    }
+
+    /// Execs whose command line lacks bytes.
+    pub fn argv_broken(&self) -> u64 {
+        self.assembler.broken()
     }
 
     pub fn sight(&self) -> &Sight {

@@ -1,4 +1,4 @@
-//! Bytes of a ring buffer record → [`Event`]. Bounds are checked once, in [`Fields`] and
+//! Bytes of a ring buffer record → [`Decoded`]. Bounds are checked once, in [`Fields`] and
 //! [`Sections`]; after that nothing can fail.
 
 use std::mem::offset_of;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use wallwatch_common::{
-    ExecFlags, ExecRecord, ExitRecord, ForkRecord, PathState, RECORD_VERSION, RecordHeader,
-    RecordKind,
+    ARGV_CHUNK_BYTES, ArgvChunk, ExecFlags, ExecRecord, ExitRecord, ForkRecord, PathState,
+    RECORD_VERSION, RecordHeader, RecordKind,
 };
 
 use super::exec::{Argv, ArgvSource, Event, ExePath, Exec, Exit, Fork, ProcessKey, Time, Unknown};
@@ -18,6 +18,24 @@ pub struct Decoder {
     pub boot_id: Uuid,
     pub dest: Option<Arc<str>>,
     pub host_id: Option<Arc<str>>,
+}
+
+/// What a record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    Event(Event),
+    ArgvPart(ArgvPart),
+}
+
+/// A piece of a command line that did not fit its exec record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgvPart {
+    pub tgid: u32,
+    /// Time of the exec that it belongs to.
+    pub exec_boot_ns: u64,
+    /// Where it begins in the command line.
+    pub offset: u64,
+    pub bytes: Vec<u8>,
 }
 
 /// What is wrong with a record.
@@ -37,7 +55,7 @@ pub enum DecodeError {
 
 impl Decoder {
     /// `wall_minus_boot_ns` pairs the record's boot time with the wall clock.
-    pub fn decode(&self, bytes: &[u8], wall_minus_boot_ns: i64) -> Result<Event, DecodeError> {
+    pub fn decode(&self, bytes: &[u8], wall_minus_boot_ns: i64) -> Result<Decoded, DecodeError> {
         let fields = Fields::check(bytes, size_of::<RecordHeader>())?;
         let version = fields.u16(offset_of!(RecordHeader, version));
         if version != RECORD_VERSION {
@@ -54,15 +72,18 @@ impl Decoder {
             wall_ns: boot_ns.saturating_add_signed(wall_minus_boot_ns),
         };
         let kind = fields.u16(offset_of!(RecordHeader, kind));
-        if kind == RecordKind::Exec as u16 {
-            self.exec(bytes, time).map(Box::new).map(Event::Exec)
+        let event = if kind == RecordKind::Exec as u16 {
+            Event::Exec(Box::new(self.exec(bytes, time)?))
         } else if kind == RecordKind::Fork as u16 {
-            fork(bytes, time).map(Event::Fork)
+            Event::Fork(fork(bytes, time)?)
         } else if kind == RecordKind::Exit as u16 {
-            exit(bytes, time).map(Event::Exit)
+            Event::Exit(exit(bytes, time)?)
+        } else if kind == RecordKind::ArgvChunk as u16 {
+            return argv_part(bytes, boot_ns).map(Decoded::ArgvPart);
         } else {
-            Err(DecodeError::Kind { found: kind })
-        }
+            return Err(DecodeError::Kind { found: kind });
+        };
+        Ok(Decoded::Event(event))
     }
 
     fn exec(&self, bytes: &[u8], time: Time) -> Result<Exec, DecodeError> {
@@ -161,6 +182,22 @@ fn exit(bytes: &[u8], time: Time) -> Result<Exit, DecodeError> {
             tgid: fields.u32(offset_of!(ExitRecord, tgid)),
             start_ns: fields.u64(offset_of!(ExitRecord, start_ns)),
         },
+    })
+}
+
+fn argv_part(bytes: &[u8], exec_boot_ns: u64) -> Result<ArgvPart, DecodeError> {
+    let fields = Fields::check(bytes, size_of::<ArgvChunk>())?;
+    let length = fields.u32(offset_of!(ArgvChunk, bytes)) as usize;
+    let argv = fields.bytes(offset_of!(ArgvChunk, argv), ARGV_CHUNK_BYTES);
+    let argv = argv.get(..length).ok_or(DecodeError::Length {
+        said: length,
+        found: ARGV_CHUNK_BYTES,
+    })?;
+    Ok(ArgvPart {
+        tgid: fields.u32(offset_of!(ArgvChunk, tgid)),
+        exec_boot_ns,
+        offset: fields.u64(offset_of!(ArgvChunk, offset)),
+        bytes: argv.to_vec(),
     })
 }
 
@@ -415,7 +452,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_record_comes_back_as_it_was_sent(sample in sample(), shift in -1000..1000i64) {
-            let Event::Exec(exec) = decoder().decode(&sample.encode(), shift).unwrap() else {
+            let Decoded::Event(Event::Exec(exec)) = decoder().decode(&sample.encode(), shift).unwrap() else {
                 panic!("not an exec");
             };
             prop_assert_eq!(exec.time.boot_ns, sample.time_ns);

@@ -243,6 +243,49 @@ pub enum Event {
     Running(Box<Running>),
 }
 
+/// An exec to begin with, for tests.
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::{Argv, ExePath, Exec, ProcessKey, Time, Unknown, Uuid};
+
+    pub(crate) fn exec(arguments: &[&[u8]]) -> Exec {
+        let process = ProcessKey {
+            tgid: 1,
+            start_ns: 0,
+        };
+        Exec {
+            time: Time::default(),
+            guid: Uuid::nil(),
+            process,
+            tid: 1,
+            parent: process,
+            uid: 0,
+            gid: 0,
+            euid: 0,
+            login_uid: None,
+            session_id: None,
+            user: None,
+            dest: None,
+            host_id: None,
+            comm: Box::default(),
+            filename: Box::default(),
+            interp: None,
+            exe: ExePath::Unknown(Unknown::NotRecorded),
+            exe_deleted: false,
+            exe_memfd: false,
+            argv: Argv::from_arguments(arguments.iter().copied()),
+            parent_exe: ExePath::Unknown(Unknown::NotRecorded),
+            parent_argv: None,
+            cgroup_id: 0,
+            mount_ns: 0,
+            pid_ns: 0,
+            net_ns: 0,
+            stdout_null: false,
+            stderr_null: false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
