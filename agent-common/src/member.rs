@@ -62,11 +62,15 @@ members! {
     FileInode = "file", "f_inode", optional;
     InodeRdev = "inode", "i_rdev", optional;
     InodeMode = "inode", "i_mode", optional;
+    InodeIno = "inode", "i_ino", optional;
+    InodeSb = "inode", "i_sb", optional;
+    SuperBlockDev = "super_block", "s_dev", optional;
     PathMnt = "path", "mnt", required;
     PathDentry = "path", "dentry", required;
     DentryParent = "dentry", "d_parent", required;
     DentryName = "dentry", "d_name.name", required;
     DentryHash = "dentry", "d_hash.pprev", optional;
+    DentrySeq = "dentry", "d_seq.seqcount.sequence", optional;
     MountMnt = "mount", "mnt", required;
     MountParent = "mount", "mnt_parent", required;
     MountMountpoint = "mount", "mnt_mountpoint", required;

@@ -44,6 +44,9 @@ pub struct ExecRecord {
     pub cgroup_id: u64,
     /// `arg_end - arg_start`, which may exceed what the record carries.
     pub argv_bytes_full: u64,
+    /// Inode number of the new program's file and of the parent's; 0 when it could not be read.
+    pub exe_inode: u64,
+    pub parent_inode: u64,
     pub tgid: u32,
     /// The thread that called `execve`, before it took the leader's identity.
     pub tid: u32,
@@ -59,6 +62,9 @@ pub struct ExecRecord {
     pub mount_ns: u32,
     pub pid_ns: u32,
     pub net_ns: u32,
+    /// Devices of both files, as the kernel keeps them (`MKDEV`, `include/linux/kdev_t.h`).
+    pub exe_device: u32,
+    pub parent_device: u32,
     /// Bits of [`ExecFlags`].
     pub flags: u32,
     /// Bytes of each section, in the order in which they follow.
@@ -110,7 +116,7 @@ pub struct ArgvChunk {
 }
 
 const _: () = assert!(size_of::<RecordHeader>() == 16);
-const _: () = assert!(size_of::<ExecRecord>() == 136);
+const _: () = assert!(size_of::<ExecRecord>() == 160);
 const _: () = assert!(size_of::<ForkRecord>() == 40);
 const _: () = assert!(size_of::<ExitRecord>() == 32);
 const _: () = assert!(size_of::<ArgvChunk>() == 32 + ARGV_CHUNK_BYTES);
@@ -128,10 +134,10 @@ pub enum PathState {
     Unfinished = 2,
     /// A read failed.
     Fault = 3,
-    /// The parent, its memory or its executable changed during the walk.
+    /// The parent, its memory or its executable changed during the walk, or a component was renamed.
     Changed = 4,
-    /// The mount is not attached to any namespace (`umount -l`), so that the walk ended at a root
-    /// which is no root.
+    /// The mount is attached to no namespace that anybody lives in (`umount -l`, `fsmount`), so that the
+    /// walk ended at a root which is no root.
     Detached = 5,
     /// The kernel lacks a member that the walk needs.
     Unsupported = 6,

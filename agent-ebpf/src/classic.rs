@@ -55,6 +55,8 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
         // SAFETY: the helper has no preconditions.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         argv_bytes_full: 0,
+        exe_inode: 0,
+        parent_inode: 0,
         tgid: (ids >> 32) as u32,
         tid: old_tid,
         parent_tgid: 0,
@@ -66,6 +68,8 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
         mount_ns: 0,
         pid_ns: 0,
         net_ns: 0,
+        exe_device: 0,
+        parent_device: 0,
         flags: ExecFlags::ARGV_FAULT,
         filename_bytes: filename_bytes as u32,
         interp_bytes: 0,

@@ -1,7 +1,6 @@
 //! The exec record, at `sched_process_exec`: after the new image is in place and before it runs.
 
 use aya_ebpf::{
-    EbpfContext,
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str,
     },
@@ -58,7 +57,9 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
     // this processor, which cannot begin before this one ends, it is ours.
     let record = unsafe { &mut *scratch.cast::<ExecRecord>() };
     // SAFETY: `task` is an argument of the tracepoint.
-    unsafe { identify(record, task) };
+    let parent: *const u8 = unsafe { load(task, Member::TaskRealParent) };
+    // SAFETY: `task` is an argument of the tracepoint, and a plain load from it gave `parent`.
+    unsafe { identify(record, task, parent) };
     record.tid = old_tid;
 
     let mut at = size_of::<ExecRecord>();
@@ -70,6 +71,7 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
     let exe_at = at & (SECTIONS_BYTES_MAX - 1);
     let exe = path::walk(scratch, exe_at, exe_file as u64 + offset(Member::FilePath));
     at = exe.end();
+    (record.exe_inode, record.exe_device) = file_identity(exe_file as u64);
     record.exe_path_bytes = (at - exe_at) as u32;
     record.exe_state = exe.state();
     let exe_removed = exe.deleted() || exe.pseudo();
@@ -84,7 +86,7 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
     }
 
     // SAFETY: `task` is an argument of the tracepoint.
-    let parent = unsafe { parent_path(scratch, at, task) };
+    let parent = unsafe { parent_path(record, scratch, at, task, parent) };
     let parent_end = parent.end();
     record.parent_path_bytes = (parent_end - at) as u32;
     record.parent_state = parent.state();
@@ -118,7 +120,6 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
         // SAFETY: a plain load from the task gave `mm`.
         unsafe { argv::send_rest(ctx, lane, scratch, mm) };
     }
-    let _ = ctx.as_ptr();
 }
 
 #[inline(always)]
@@ -129,9 +130,9 @@ fn bit(set: bool, flag: u32) -> u32 {
 /// Who: identifiers, credentials, namespaces, comm.
 ///
 /// # Safety
-/// `task` is a task the verifier knows by type.
+/// `task` and `parent` are tasks the verifier knows by type.
 #[inline(always)]
-unsafe fn identify(record: &mut ExecRecord, task: *const u8) {
+unsafe fn identify(record: &mut ExecRecord, task: *const u8, parent: *const u8) {
     record.header = RecordHeader {
         // SAFETY: the helper has no preconditions.
         time_ns: unsafe { bpf_ktime_get_boot_ns() },
@@ -143,7 +144,6 @@ unsafe fn identify(record: &mut ExecRecord, task: *const u8) {
     unsafe {
         record.start_ns = process_start(task);
         record.tgid = load(task, Member::TaskTgid);
-        let parent: *const u8 = load(task, Member::TaskRealParent);
         record.parent_tgid = load(parent, Member::TaskTgid);
         record.parent_start_ns = process_start(parent);
         let cred: *const u8 = load(task, Member::TaskCred);
@@ -261,17 +261,25 @@ fn copy_string<const MAX: usize>(scratch: *mut u8, at: usize, string: u64) -> us
     at + (length as usize & (2 * MAX - 1))
 }
 
-/// The path of the parent's executable. Nothing pins the parent, its memory or its file during the
-/// walk, so all three are read again afterwards: if one changed, the path is unknown.
+/// Path and identity of the parent's executable. Nothing pins the parent, its memory or its file during
+/// the walk, so all three are read again afterwards: if one changed, the path is unknown. `parent` is the
+/// task whose id the record has.
 ///
 /// # Safety
 /// `task` is a task the verifier knows by type.
 #[inline(always)]
-unsafe fn parent_path(scratch: *mut u8, at: usize, task: *const u8) -> Walk {
-    // SAFETY: every load below is from the task, or from a pointer that a plain load gave and that is
-    // not null.
+unsafe fn parent_path(
+    record: &mut ExecRecord,
+    scratch: *mut u8,
+    at: usize,
+    task: *const u8,
+    parent: *const u8,
+) -> Walk {
+    record.parent_inode = 0;
+    record.parent_device = 0;
+    // SAFETY: every load below is from a task, or from a pointer that a plain load gave and that is not
+    // null.
     unsafe {
-        let parent: *const u8 = load(task, Member::TaskRealParent);
         let mm: *const u8 = load(parent, Member::TaskMm);
         if mm.is_null() {
             return absent(scratch, at);
@@ -280,6 +288,7 @@ unsafe fn parent_path(scratch: *mut u8, at: usize, task: *const u8) -> Walk {
         if file.is_null() {
             return absent(scratch, at);
         }
+        (record.parent_inode, record.parent_device) = file_identity(file as u64);
         let walk = path::walk(scratch, at, file as u64 + offset(Member::FilePath));
         let parent_after: *const u8 = load(task, Member::TaskRealParent);
         let mm_after: *const u8 = load(parent_after, Member::TaskMm);
@@ -289,6 +298,27 @@ unsafe fn parent_path(scratch: *mut u8, at: usize, task: *const u8) -> Walk {
         }
         walk
     }
+}
+
+/// Inode number and device of an open file; zeros where they cannot be read.
+#[inline(always)]
+fn file_identity(file: u64) -> (u64, u32) {
+    if !has([
+        Member::FileInode,
+        Member::InodeIno,
+        Member::InodeSb,
+        Member::SuperBlockDev,
+    ]) {
+        return (0, 0);
+    }
+    let identify = || {
+        let inode = read::<u64>(file + offset(Member::FileInode))?;
+        let number = read::<u64>(inode + offset(Member::InodeIno))?;
+        let super_block = read::<u64>(inode + offset(Member::InodeSb))?;
+        let device = read::<u32>(super_block + offset(Member::SuperBlockDev))?;
+        Some((number, device))
+    };
+    identify().unwrap_or((0, 0))
 }
 
 #[inline(always)]

@@ -76,12 +76,12 @@ impl Walk {
     }
 }
 
-/// Three neighbours in `struct dentry`, read at once: `d_parent` and the two words of `d_name`.
-#[repr(C)]
+/// What the walk reads of a `dentry`.
 #[derive(Clone, Copy)]
-struct DentryLinks {
+struct Links {
+    /// Odd while the dentry is renamed or moved, and another one afterwards (`d_seq`).
+    sequence: u32,
     parent: u64,
-    hash_and_length: u64,
     name: u64,
 }
 
@@ -128,6 +128,9 @@ fn try_walk(walk: Walk, scratch: *mut u8, at: usize, path: u64) -> Option<PathSt
             return Some(PathState::Unfinished);
         }
         walk.put(END, append_name(scratch, end, links.name)? as u64);
+        if links.sequence % 2 == 1 || links.sequence != sequence(dentry)? {
+            return Some(PathState::Changed);
+        }
         if links.parent == dentry {
             // A root that is not its mount's: at the first step the file has no directory (a memfd),
             // later the directory was moved out of the mount.
@@ -160,16 +163,42 @@ fn append_name(scratch: *mut u8, at: usize, name: u64) -> Option<usize> {
     Some(at + (length as usize & (2 * COMPONENT_BYTES_MAX - 1)))
 }
 
+/// One read where the members stand as they have since Linux 5.10 at the latest: flags and sequence, two
+/// words of the hash chain, the parent, hash and length of the name, the name.
 #[inline(always)]
-fn links(dentry: u64) -> Option<DentryLinks> {
-    if offset(Member::DentryName) == offset(Member::DentryParent) + 16 {
-        return read::<DentryLinks>(dentry + offset(Member::DentryParent));
+fn links(dentry: u64) -> Option<Links> {
+    if offset(Member::DentrySeq) == 4
+        && offset(Member::DentryParent) == 24
+        && offset(Member::DentryName) == 40
+    {
+        let words = read::<[u64; 6]>(dentry)?;
+        return Some(Links {
+            sequence: upper_half(words[0]),
+            parent: words[3],
+            name: words[5],
+        });
     }
-    Some(DentryLinks {
+    Some(Links {
+        sequence: sequence(dentry)?,
         parent: read(dentry + offset(Member::DentryParent))?,
-        hash_and_length: 0,
         name: read(dentry + offset(Member::DentryName))?,
     })
+}
+
+/// The four bytes behind the first four.
+#[inline(always)]
+fn upper_half(word: u64) -> u32 {
+    let [_, _, _, _, a, b, c, d] = word.to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
+}
+
+/// `d_seq`; without it a rename during the walk goes unnoticed.
+#[inline(always)]
+fn sequence(dentry: u64) -> Option<u32> {
+    if !has([Member::DentrySeq]) {
+        return Some(0);
+    }
+    read(dentry + offset(Member::DentrySeq))
 }
 
 /// Whether the directory entry is gone (`d_unhashed`, `include/linux/dcache.h`).
@@ -178,15 +207,24 @@ fn unhashed(dentry: u64) -> bool {
     has([Member::DentryHash]) && read::<u64>(dentry + offset(Member::DentryHash)) == Some(0)
 }
 
-/// The walk stands at a mount which is its own parent: the root of a namespace, or of a tree that
-/// `umount -l` cut off (`mnt_ns` is null then, `umount_tree`, `fs/namespace.c`).
+/// The walk stands at a mount which is its own parent: the root of a namespace, or of a tree that hangs in
+/// no namespace. `umount -l` takes the namespace away (`umount_tree`, `fs/namespace.c`); `fsmount` and
+/// `open_tree` give an anonymous one, whose inode number is 0 or, lately, `MNT_NS_ANON_INO`
+/// (`include/uapi/linux/nsfs.h`).
 #[inline(always)]
 fn root_state(mount: u64) -> Option<PathState> {
-    if !has([Member::MountNs]) {
+    const MNT_NS_ANON_INO: u32 = 0xefff_fff7;
+    if !has([Member::MountNs, Member::MntNsInum]) {
         return Some(PathState::Known);
     }
-    match read::<u64>(mount + offset(Member::MountNs))? {
-        0 => Some(PathState::Detached),
-        _ => Some(PathState::Known),
+    let namespace = read::<u64>(mount + offset(Member::MountNs))?;
+    if namespace == 0 {
+        return Some(PathState::Detached);
+    }
+    match read::<u32>(namespace + offset(Member::MntNsInum)) {
+        Some(0 | MNT_NS_ANON_INO) => Some(PathState::Detached),
+        Some(_) => Some(PathState::Known),
+        // The kernel's own mounts have an error in the place of a namespace.
+        None => Some(PathState::Detached),
     }
 }

@@ -11,7 +11,7 @@ pub mod process_tree;
 
 use alert::{Alert, Ancestor};
 use detect::Detector;
-use exec::{Event, ExePath, Time};
+use exec::{Event, ExePath, Exec, Time, Unknown};
 use process_tree::{ProcessTree, TreeLimits};
 
 /// The stages, in the order in which an event passes them.
@@ -31,7 +31,11 @@ impl Pipeline {
     pub fn handle_event(&mut self, event: &Event, now: Time) {
         self.tree.handle_event(event);
         if let Event::Exec(exec) = event {
-            self.detector.handle_exec(exec, now);
+            if self.tree.parent_is_replaced(exec) {
+                self.detector.handle_exec(&with_parent_replaced(exec), now);
+            } else {
+                self.detector.handle_exec(exec, now);
+            }
         }
     }
 
@@ -70,6 +74,14 @@ impl Pipeline {
 
     pub fn tree(&self) -> &ProcessTree {
         &self.tree
+    }
+}
+
+/// The exec as it counts when its parent's path is a pretence.
+fn with_parent_replaced(exec: &Exec) -> Exec {
+    Exec {
+        parent_exe: ExePath::Unknown(Unknown::Replaced),
+        ..exec.clone()
     }
 }
 

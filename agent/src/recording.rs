@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::pipeline::decode::exec_guid;
-use crate::pipeline::exec::{Argv, ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
+use crate::pipeline::exec::{Argv, ArgvSource, ExePath, Exec, FileId, ProcessKey, Time, Unknown};
 
 /// Reads one line. The error says what was expected and at which column.
 pub fn parse_line(line: &[u8]) -> Result<Exec, serde_json::Error> {
@@ -75,6 +75,8 @@ struct Written {
     exe: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exe_unknown: Option<UnknownWord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exe_file: Option<WrittenFile>,
     #[serde(default, skip_serializing_if = "is_default")]
     exe_deleted: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -90,6 +92,8 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_exe_unknown: Option<UnknownWord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_file: Option<WrittenFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_argv: Option<Vec<Text>>,
     #[serde(default, skip_serializing_if = "is_default")]
     cgroup_id: u64,
@@ -103,6 +107,24 @@ struct Written {
     stdout_null: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     stderr_null: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenFile {
+    inode: u64,
+    device: u32,
+}
+
+impl From<WrittenFile> for FileId {
+    fn from(WrittenFile { inode, device }: WrittenFile) -> Self {
+        Self { inode, device }
+    }
+}
+
+impl From<FileId> for WrittenFile {
+    fn from(FileId { inode, device }: FileId) -> Self {
+        Self { inode, device }
+    }
 }
 
 impl From<Written> for Exec {
@@ -143,6 +165,7 @@ impl From<Written> for Exec {
                 .map_or_else(Box::default, |text| text.0.into()),
             interp: written.interp.map(|text| text.0.into()),
             exe: exe_path(written.exe, written.exe_unknown),
+            exe_file: written.exe_file.map(FileId::from),
             exe_deleted: written.exe_deleted,
             exe_memfd: written.exe_memfd,
             argv: Argv {
@@ -155,6 +178,7 @@ impl From<Written> for Exec {
                 ..argv
             },
             parent_exe: exe_path(written.parent_exe, written.parent_exe_unknown),
+            parent_file: written.parent_file.map(FileId::from),
             parent_argv: written
                 .parent_argv
                 .map(|argv| Argv::from_arguments(argv.iter().map(|text| &*text.0))),
@@ -192,6 +216,7 @@ impl From<&Exec> for Written {
             interp: exec.interp.as_ref().map(|text| Text(text.to_vec())),
             exe: exec.exe.known().map(|path| Text(path.to_vec())),
             exe_unknown: unknown_word(&exec.exe),
+            exe_file: exec.exe_file.map(WrittenFile::from),
             exe_deleted: exec.exe_deleted,
             exe_memfd: exec.exe_memfd,
             argv: texts(&exec.argv),
@@ -199,6 +224,7 @@ impl From<&Exec> for Written {
             argv_unread: exec.argv.source == ArgvSource::Unread,
             parent_exe: exec.parent_exe.known().map(|path| Text(path.to_vec())),
             parent_exe_unknown: unknown_word(&exec.parent_exe),
+            parent_file: exec.parent_file.map(WrittenFile::from),
             parent_argv: exec.parent_argv.as_ref().map(texts),
             cgroup_id: exec.cgroup_id,
             mount_ns: exec.mount_ns,

@@ -35,16 +35,13 @@ impl Procfs {
         Self { root: root.into() }
     }
 
-    /// Every process that can be read, parents before children as far as numbers tell.
+    /// Every process that can be read, the oldest first: a parent is older than its children.
     pub fn processes(&self) -> io::Result<Vec<Running>> {
-        let mut tgids: Vec<u32> = fs::read_dir(&self.root)?
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
-        tgids.sort_unstable();
-        Ok(tgids
-            .into_iter()
-            .filter_map(|tgid| self.process(tgid))
-            .collect())
+        let tgids = fs::read_dir(&self.root)?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let mut processes: Vec<Running> = tgids.filter_map(|tgid| self.process(tgid)).collect();
+        processes.sort_by_key(|running| (running.process.start_ns, running.process.tgid));
+        Ok(processes)
     }
 
     /// One process; `None` when it is gone.
@@ -56,7 +53,6 @@ impl Procfs {
                 start_ns: stat.start_ns,
             },
             parent_tgid: stat.parent_tgid,
-            uid: self.owner(tgid)?,
             exe: self.exe(tgid),
             argv: self.argv(tgid),
         })
@@ -70,10 +66,11 @@ impl Procfs {
     pub fn exe(&self, tgid: u32) -> ExePath {
         match fs::read_link(self.file(tgid, "exe")) {
             Ok(path) => ExePath::Known(without_mark(path.into_os_string())),
-            Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => {
-                ExePath::Unknown(Unknown::Unfinished)
-            }
-            Err(_) => ExePath::Unknown(Unknown::Absent),
+            Err(error) => ExePath::Unknown(match error.raw_os_error() {
+                Some(libc::ENAMETOOLONG) => Unknown::Unfinished,
+                Some(libc::ENOENT | libc::ESRCH) => Unknown::Absent,
+                _ => Unknown::Fault,
+            }),
         }
     }
 
@@ -101,13 +98,6 @@ impl Procfs {
             .parse()
             .ok()
             .filter(|&number| number != u32::MAX)
-    }
-
-    fn owner(&self, tgid: u32) -> Option<u32> {
-        use std::os::unix::fs::MetadataExt;
-        fs::metadata(self.file(tgid, ""))
-            .ok()
-            .map(|data| data.uid())
     }
 
     fn file(&self, tgid: u32, name: &str) -> PathBuf {

@@ -10,7 +10,9 @@ use wallwatch_common::{
     RECORD_VERSION, RecordHeader, RecordKind,
 };
 
-use super::exec::{Argv, ArgvSource, Event, ExePath, Exec, Exit, Fork, ProcessKey, Time, Unknown};
+use super::exec::{
+    Argv, ArgvSource, Event, ExePath, Exec, Exit, FileId, Fork, ProcessKey, Time, Unknown,
+};
 
 /// Decodes the records of one boot of one host.
 #[derive(Clone, Debug)]
@@ -127,6 +129,10 @@ impl Decoder {
             filename: c_string(filename).into(),
             interp: flag(ExecFlags::SCRIPT).then(|| c_string(interp).into()),
             exe: exe_path_of(exe_path, fields.u8(offset_of!(ExecRecord, exe_state)))?,
+            exe_file: file_id(
+                fields.u64(offset_of!(ExecRecord, exe_inode)),
+                fields.u32(offset_of!(ExecRecord, exe_device)),
+            ),
             exe_deleted: flag(ExecFlags::EXE_DELETED),
             exe_memfd: flag(ExecFlags::EXE_PSEUDO),
             argv: Argv {
@@ -139,6 +145,10 @@ impl Decoder {
                 },
             },
             parent_exe: exe_path_of(parent_path, fields.u8(offset_of!(ExecRecord, parent_state)))?,
+            parent_file: file_id(
+                fields.u64(offset_of!(ExecRecord, parent_inode)),
+                fields.u32(offset_of!(ExecRecord, parent_device)),
+            ),
             parent_argv: None,
             cgroup_id: fields.u64(offset_of!(ExecRecord, cgroup_id)),
             mount_ns: fields.u32(offset_of!(ExecRecord, mount_ns)),
@@ -233,6 +243,11 @@ fn root_first(section: &[u8]) -> Arc<[u8]> {
 /// What stands before the first NUL.
 fn c_string(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
+}
+
+/// No file has inode number 0.
+fn file_id(inode: u64, device: u32) -> Option<FileId> {
+    (inode != 0).then_some(FileId { inode, device })
 }
 
 /// The kernel's "unset" is -1 (`AUDIT_UID_UNSET`, `AUDIT_SID_UNSET`, `include/uapi/linux/audit.h`).

@@ -35,9 +35,12 @@ pub enum Unknown {
     Unfinished,
     /// A read failed.
     Fault,
-    /// The parent changed while its path was read.
+    /// The parent changed, or a part of the path was renamed, while it was read.
     Changed,
-    /// The mount it stands on belongs to no namespace any more.
+    /// The process says that it runs another file than the one it was started from
+    /// (`PR_SET_MM_EXE_FILE`, `prctl(2)`).
+    Replaced,
+    /// The mount it stands on belongs to no namespace.
     Detached,
     /// This kernel lacks what the sensor needs to tell.
     Unsupported,
@@ -46,11 +49,12 @@ pub enum Unknown {
 }
 
 impl Unknown {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Absent,
         Self::Unfinished,
         Self::Fault,
         Self::Changed,
+        Self::Replaced,
         Self::Detached,
         Self::Unsupported,
         Self::NotRecorded,
@@ -63,6 +67,7 @@ impl Unknown {
             Self::Unfinished => "unfinished",
             Self::Fault => "fault",
             Self::Changed => "changed",
+            Self::Replaced => "replaced",
             Self::Detached => "detached",
             Self::Unsupported => "unsupported",
             Self::NotRecorded => "not-recorded",
@@ -89,6 +94,14 @@ impl ExePath {
     pub fn basename(&self) -> Option<&[u8]> {
         self.known().map(basename)
     }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    pub inode: u64,
+    /// Device as the kernel keeps it: major number, and minor number in the lower 20 bits.
+    pub device: u32,
 }
 
 /// What stands behind the last slash of `path`, or all of it when it has none.
@@ -189,6 +202,7 @@ pub struct Exec {
     pub interp: Option<Box<[u8]>>,
     /// `mm->exe_file`, resolved; the interpreter when it is a script.
     pub exe: ExePath,
+    pub exe_file: Option<FileId>,
     /// The executable has been removed.
     pub exe_deleted: bool,
     /// The executable stands in no directory: a memfd or the like.
@@ -196,6 +210,7 @@ pub struct Exec {
     pub argv: Argv,
     /// The parent's `mm->exe_file`, resolved at the instant of the exec.
     pub parent_exe: ExePath,
+    pub parent_file: Option<FileId>,
     /// The parent's arguments, when a recording has them.
     pub parent_argv: Option<Argv>,
     pub cgroup_id: u64,
@@ -229,7 +244,6 @@ pub struct Exit {
 pub struct Running {
     pub process: ProcessKey,
     pub parent_tgid: u32,
-    pub uid: u32,
     pub exe: ExePath,
     pub argv: Argv,
 }
@@ -271,10 +285,12 @@ pub(crate) mod sample {
             filename: Box::default(),
             interp: None,
             exe: ExePath::Unknown(Unknown::NotRecorded),
+            exe_file: None,
             exe_deleted: false,
             exe_memfd: false,
             argv: Argv::from_arguments(arguments.iter().copied()),
             parent_exe: ExePath::Unknown(Unknown::NotRecorded),
+            parent_file: None,
             parent_argv: None,
             cgroup_id: 0,
             mount_ns: 0,

@@ -1,11 +1,13 @@
 //! Who started whom, by process and start time. Everything here is bounded; what is dropped before its
-//! time is counted.
+//! time, or not taken in, is counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::alert::Ancestor;
-use super::exec::{Argv, Event, ExePath, Exec, Exit, Fork, ProcessKey, Running, Time, Unknown};
+use super::exec::{
+    Argv, Event, ExePath, Exec, Exit, FileId, Fork, ProcessKey, Running, Time, Unknown,
+};
 
 /// How much the tree may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,10 @@ pub struct TreeLimits {
     /// Ended processes without descendants that are remembered, so that an alert about them still
     /// finds its lineage.
     pub ended_max: usize,
+    /// Ended processes that are remembered for their descendants' sake.
+    pub ancestors_max: usize,
+    /// Bytes of paths and command lines. Beyond it new ones are not kept; the links are.
+    pub bytes_max: usize,
     /// Bytes of a command line that are kept for a lineage.
     pub command_line_bytes_max: usize,
     /// Steps of a lineage.
@@ -26,40 +32,78 @@ impl Default for TreeLimits {
         Self {
             processes_max: 131_072,
             ended_max: 8_192,
+            ancestors_max: 32_768,
+            bytes_max: 32 << 20,
             command_line_bytes_max: 256,
             depth_max: 32,
         }
     }
 }
 
+/// What the tree could not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeCounters {
+    /// Processes not taken in, and ancestors dropped while descendants live.
+    pub processes_dropped: u64,
+    /// Paths and command lines not kept.
+    pub texts_dropped: u64,
+}
+
 /// A tick of `/proc/PID/stat`, in which start times are rounded down (`USER_HZ` is 100,
 /// `include/asm-generic/param.h`).
-const TICK_NS: u64 = 10_000_000;
+pub const TICK_NS: u64 = 10_000_000;
 
 #[derive(Debug)]
 struct Process {
     start_ns: u64,
     /// Who created it: the caller of `fork` where that was seen, the parent otherwise.
     creator: Option<ProcessKey>,
-    exe: ExePath,
-    command_line: Arc<[u8]>,
-    command_line_bytes_full: u64,
+    image: Image,
     exec_time: Option<Time>,
     /// Processes in the tree that name this one as their creator.
     children: u32,
     ended: bool,
 }
 
+/// What a process runs; a fork shares it.
+#[derive(Clone, Debug)]
+struct Image {
+    exe: ExePath,
+    /// The file, when the exec itself was seen.
+    file: Option<FileId>,
+    command_line: Arc<[u8]>,
+    command_line_bytes_full: u64,
+}
+
+impl Image {
+    fn unknown() -> Self {
+        Self {
+            exe: ExePath::Unknown(Unknown::NotRecorded),
+            file: None,
+            command_line: Arc::from([]),
+            command_line_bytes_full: 0,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.exe.known().map_or(0, <[u8]>::len) + self.command_line.len()
+    }
+}
+
 /// The processes of the host, with the dead whose descendants live.
 #[derive(Debug)]
 pub struct ProcessTree {
     limits: TreeLimits,
-    /// By thread group; more than one when a number was used again.
+    /// By thread group, the youngest last; more than one when a number was used again.
     processes: HashMap<u32, Vec<Process>>,
     count: usize,
+    /// Of all images, each counted as often as it is referred to.
+    bytes: usize,
     /// Ended processes without descendants, oldest first. An entry may be stale.
     ended: VecDeque<ProcessKey>,
-    evicted: u64,
+    /// Ended processes with descendants, likewise.
+    ancestors: VecDeque<ProcessKey>,
+    counters: TreeCounters,
 }
 
 impl ProcessTree {
@@ -68,8 +112,10 @@ impl ProcessTree {
             limits,
             processes: HashMap::new(),
             count: 0,
+            bytes: 0,
             ended: VecDeque::new(),
-            evicted: 0,
+            ancestors: VecDeque::new(),
+            counters: TreeCounters::default(),
         }
     }
 
@@ -91,9 +137,8 @@ impl ProcessTree {
         self.count == 0
     }
 
-    /// Processes dropped for lack of room although something still pointed to them.
-    pub fn evicted(&self) -> u64 {
-        self.evicted
+    pub fn counters(&self) -> TreeCounters {
+        self.counters
     }
 
     /// From `process` itself up to the oldest ancestor known.
@@ -104,14 +149,15 @@ impl ProcessTree {
             && lineage.len() < self.limits.depth_max
             && let Some(found) = self.find(key)
         {
+            let image = &found.image;
             lineage.push(Ancestor {
                 process: ProcessKey {
                     tgid: key.tgid,
                     start_ns: found.start_ns,
                 },
-                exe: found.exe.clone(),
-                command_line: found.command_line.to_vec(),
-                command_line_bytes_full: found.command_line_bytes_full,
+                exe: image.exe.clone(),
+                command_line: image.command_line.to_vec(),
+                command_line_bytes_full: image.command_line_bytes_full,
                 exec_time: found.exec_time,
                 ended: found.ended,
             });
@@ -120,32 +166,33 @@ impl ProcessTree {
         lineage
     }
 
+    /// Whether the parent's executable is not the one of the parent's own exec. Without an exec in between
+    /// only `PR_SET_MM_EXE_FILE` does that (`prctl(2)`), and then its path is whatever it wants to be.
+    pub fn parent_is_replaced(&self, exec: &Exec) -> bool {
+        let Some(parent) = self.find(exec.parent) else {
+            return false;
+        };
+        match (parent.image.file, exec.parent_file) {
+            (Some(started), Some(now)) => started != now,
+            _ => false,
+        }
+    }
+
     fn handle_exec(&mut self, exec: &Exec) {
-        let command_line = self.cut(&exec.argv);
         if self.find(exec.parent).is_none() && exec.parent.tgid != 0 {
             let argv = exec.parent_argv.as_ref();
-            let parent = Process {
-                start_ns: exec.parent.start_ns,
-                creator: None,
-                exe: exec.parent_exe.clone(),
-                command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
-                command_line_bytes_full: argv.map_or(0, |argv| argv.bytes_full),
-                exec_time: None,
-                children: 0,
-                ended: false,
-            };
-            self.insert(exec.parent.tgid, parent);
+            let image = self.image(&exec.parent_exe, None, argv);
+            self.insert(exec.parent, None, image);
         }
+        let image = self.image(&exec.exe, exec.exe_file, Some(&exec.argv));
         if self.find(exec.process).is_none() {
-            self.insert_child(exec.process, Some(exec.parent));
+            self.insert(exec.process, Some(exec.parent), image);
+        } else {
+            self.adopt(exec.process, exec.parent);
+            self.replace_image(exec.process, image);
         }
         if let Some(process) = self.find_mut(exec.process) {
-            process.exe = exec.exe.clone();
-            process.command_line = command_line;
-            process.command_line_bytes_full = exec.argv.bytes_full;
             process.exec_time = Some(exec.time);
-            // The order of records is that of time only within a few milliseconds.
-            process.start_ns = process.start_ns.max(exec.process.start_ns);
         }
     }
 
@@ -153,17 +200,10 @@ impl ProcessTree {
         if self.find(fork.process).is_some() {
             return;
         }
-        self.insert_child(fork.process, Some(fork.creator));
-        let Some(creator) = self.find(fork.creator) else {
-            return;
-        };
-        let (exe, command_line) = (creator.exe.clone(), creator.command_line.clone());
-        let bytes_full = creator.command_line_bytes_full;
-        if let Some(child) = self.find_mut(fork.process) {
-            child.exe = exe;
-            child.command_line = command_line;
-            child.command_line_bytes_full = bytes_full;
-        }
+        let creator = self.find(fork.creator);
+        let image = creator.map_or_else(Image::unknown, |creator| creator.image.clone());
+        let image = self.afford(image);
+        self.insert(fork.process, Some(fork.creator), image);
     }
 
     fn handle_exit(&mut self, exit: Exit) {
@@ -178,76 +218,139 @@ impl ProcessTree {
             tgid: exit.process.tgid,
             start_ns: process.start_ns,
         };
-        if process.children == 0 {
-            self.remember_ended(key);
-        }
+        let is_ancestor = process.children > 0;
+        self.remember(key, is_ancestor);
     }
 
     fn handle_running(&mut self, running: &Running) {
+        let creator = self.youngest(running.parent_tgid);
         if self.find(running.process).is_some() {
+            if let Some(creator) = creator {
+                self.adopt(running.process, creator);
+            }
             return;
         }
-        let creator = self
-            .processes
-            .get(&running.parent_tgid)
-            .and_then(|generations| generations.last())
-            .map(|parent| ProcessKey {
-                tgid: running.parent_tgid,
-                start_ns: parent.start_ns,
+        let image = self.image(&running.exe, None, Some(&running.argv));
+        self.insert(running.process, creator, image);
+    }
+
+    /// Takes a process in, if there is room. Its number cannot belong to a living process any more: if the
+    /// end of one was not seen, it is over all the same.
+    fn insert(&mut self, key: ProcessKey, creator: Option<ProcessKey>, image: Image) {
+        if let Some(older) = self.youngest(key.tgid) {
+            self.handle_exit(Exit {
+                time: Time::default(),
+                process: older,
             });
-        self.insert_child(running.process, creator);
-        let command_line = self.cut(&running.argv);
-        if let Some(process) = self.find_mut(running.process) {
-            process.exe = running.exe.clone();
-            process.command_line = command_line;
-            process.command_line_bytes_full = running.argv.bytes_full;
         }
-    }
-
-    fn insert_child(&mut self, child: ProcessKey, creator: Option<ProcessKey>) {
-        if let Some(creator) = creator.and_then(|key| self.find_mut(key)) {
-            creator.children += 1;
-        }
-        let process = Process {
-            start_ns: child.start_ns,
-            creator,
-            exe: ExePath::Unknown(Unknown::NotRecorded),
-            command_line: Arc::from([]),
-            command_line_bytes_full: 0,
-            exec_time: None,
-            children: 0,
-            ended: false,
-        };
-        self.insert(child.tgid, process);
-    }
-
-    fn insert(&mut self, tgid: u32, process: Process) {
         if self.count >= self.limits.processes_max {
             self.make_room();
         }
         if self.count >= self.limits.processes_max {
-            self.evicted += 1;
+            self.counters.processes_dropped += 1;
             return;
         }
-        self.processes.entry(tgid).or_default().push(process);
+        if let Some(creator) = creator.and_then(|creator| self.find_mut(creator)) {
+            creator.children += 1;
+        }
+        self.bytes += image.bytes();
         self.count += 1;
+        self.processes.entry(key.tgid).or_default().push(Process {
+            start_ns: key.start_ns,
+            creator,
+            image,
+            exec_time: None,
+            children: 0,
+            ended: false,
+        });
     }
 
-    /// Forgets ended processes first; living ones stay, and what does not fit is refused.
+    /// Gives a process its creator where none was known.
+    fn adopt(&mut self, child: ProcessKey, creator: ProcessKey) {
+        let is_orphan = self
+            .find(child)
+            .is_some_and(|child| child.creator.is_none());
+        if !is_orphan || child.tgid == creator.tgid || self.find(creator).is_none() {
+            return;
+        }
+        if let Some(child) = self.find_mut(child) {
+            child.creator = Some(creator);
+        }
+        if let Some(creator) = self.find_mut(creator) {
+            creator.children += 1;
+        }
+    }
+
+    fn replace_image(&mut self, key: ProcessKey, image: Image) {
+        let bytes = image.bytes();
+        let Some(process) = self.find_mut(key) else {
+            return;
+        };
+        let gone = std::mem::replace(&mut process.image, image);
+        self.bytes = self.bytes + bytes - gone.bytes();
+    }
+
+    fn image(&mut self, exe: &ExePath, file: Option<FileId>, argv: Option<&Argv>) -> Image {
+        let image = Image {
+            exe: exe.clone(),
+            file,
+            command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
+            command_line_bytes_full: argv.map_or(0, |argv| argv.bytes_full),
+        };
+        self.afford(image)
+    }
+
+    /// The image as far as there is room for it.
+    fn afford(&mut self, image: Image) -> Image {
+        if self.bytes + image.bytes() <= self.limits.bytes_max {
+            return image;
+        }
+        self.counters.texts_dropped += 1;
+        Image {
+            file: image.file,
+            command_line_bytes_full: image.command_line_bytes_full,
+            ..Image::unknown()
+        }
+    }
+
+    /// The command line, joined by spaces and cut.
+    fn cut(&self, argv: &Argv) -> Arc<[u8]> {
+        let whole = argv.bytes.strip_suffix(&[0]).unwrap_or(&argv.bytes);
+        let kept = &whole[..whole.len().min(self.limits.command_line_bytes_max)];
+        kept.iter()
+            .map(|&byte| if byte == 0 { b' ' } else { byte })
+            .collect()
+    }
+
+    /// Forgets ended processes, those without descendants first; the living stay.
     fn make_room(&mut self) {
         while self.count >= self.limits.processes_max
             && let Some(key) = self.ended.pop_front()
         {
             self.forget(key);
         }
+        while self.count >= self.limits.processes_max
+            && let Some(key) = self.ancestors.pop_front()
+        {
+            self.cut_off(key);
+        }
     }
 
-    fn remember_ended(&mut self, key: ProcessKey) {
-        self.ended.push_back(key);
+    fn remember(&mut self, ended: ProcessKey, is_ancestor: bool) {
+        if is_ancestor {
+            self.ancestors.push_back(ended);
+        } else {
+            self.ended.push_back(ended);
+        }
         while self.ended.len() > self.limits.ended_max
             && let Some(oldest) = self.ended.pop_front()
         {
             self.forget(oldest);
+        }
+        while self.ancestors.len() > self.limits.ancestors_max
+            && let Some(oldest) = self.ancestors.pop_front()
+        {
+            self.cut_off(oldest);
         }
     }
 
@@ -255,32 +358,43 @@ impl ProcessTree {
     fn forget(&mut self, key: ProcessKey) {
         let mut next = Some(key);
         while let Some(key) = next.take() {
-            let Some(generations) = self.processes.get_mut(&key.tgid) else {
-                return;
-            };
-            let forgettable = |process: &Process| {
-                process.start_ns == key.start_ns && process.ended && process.children == 0
-            };
-            let Some(index) = generations.iter().position(forgettable) else {
-                return;
-            };
-            let gone = generations.swap_remove(index);
-            if generations.is_empty() {
-                self.processes.remove(&key.tgid);
-            }
-            self.count -= 1;
-            if let Some(creator_key) = gone.creator
-                && let Some(creator) = self.find_mut(creator_key)
-            {
-                creator.children = creator.children.saturating_sub(1);
-                if creator.ended && creator.children == 0 {
-                    next = Some(ProcessKey {
-                        tgid: creator_key.tgid,
-                        start_ns: creator.start_ns,
-                    });
-                }
-            }
+            next = self.remove(key, |process| process.ended && process.children == 0);
         }
+    }
+
+    /// Drops an ended process although it has descendants, whose lineage stops there from now on.
+    fn cut_off(&mut self, key: ProcessKey) {
+        let has_descendants = self.find(key).is_some_and(|process| process.children > 0);
+        self.counters.processes_dropped += u64::from(has_descendants);
+        if let Some(creator) = self.remove(key, |process| process.ended) {
+            self.forget(creator);
+        }
+    }
+
+    /// Removes a process that `fits`; gives its creator if nothing holds that any more.
+    fn remove(&mut self, key: ProcessKey, fits: impl Fn(&Process) -> bool) -> Option<ProcessKey> {
+        let generations = self.processes.get_mut(&key.tgid)?;
+        let exact = |process: &Process| process.start_ns == key.start_ns && fits(process);
+        let index = generations.iter().position(exact)?;
+        let gone = generations.remove(index);
+        if generations.is_empty() {
+            self.processes.remove(&key.tgid);
+        }
+        self.count -= 1;
+        self.bytes -= gone.image.bytes();
+        let creator_key = gone.creator?;
+        let creator = self.find_mut(creator_key)?;
+        creator.children = creator.children.saturating_sub(1);
+        let start_ns = creator.start_ns;
+        (creator.ended && creator.children == 0).then_some(ProcessKey {
+            tgid: creator_key.tgid,
+            start_ns,
+        })
+    }
+
+    fn youngest(&self, tgid: u32) -> Option<ProcessKey> {
+        let start_ns = self.processes.get(&tgid)?.last()?.start_ns;
+        Some(ProcessKey { tgid, start_ns })
     }
 
     fn find(&self, key: ProcessKey) -> Option<&Process> {
@@ -292,13 +406,6 @@ impl ProcessTree {
         let generations = self.processes.get_mut(&key.tgid)?;
         let index = generation(generations, key)?;
         Some(&mut generations[index])
-    }
-
-    fn cut(&self, argv: &Argv) -> Arc<[u8]> {
-        if argv.bytes.len() <= self.limits.command_line_bytes_max {
-            return argv.bytes.clone();
-        }
-        argv.bytes[..self.limits.command_line_bytes_max].into()
     }
 }
 
@@ -324,6 +431,7 @@ fn generation(generations: &[Process], key: ProcessKey) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::exec::sample;
 
     fn key(tgid: u32, start_ns: u64) -> ProcessKey {
         ProcessKey { tgid, start_ns }
@@ -347,17 +455,33 @@ mod tests {
         tree.handle_event(&Event::Running(Box::new(Running {
             process,
             parent_tgid,
-            uid: 0,
             exe: ExePath::Known(exe.as_bytes().into()),
-            argv: Argv::from_arguments([exe.as_bytes()]),
+            argv: Argv::from_arguments([exe.as_bytes(), b"-x"]),
         })));
     }
 
+    fn exec(process: ProcessKey, parent: ProcessKey, inode: u64, parent_inode: u64) -> Exec {
+        let file = |inode| Some(FileId { inode, device: 1 });
+        let mut exec = sample::exec(&[b"a", b"b"]);
+        exec.process = process;
+        exec.parent = parent;
+        exec.exe_file = file(inode);
+        exec.parent_file = file(parent_inode);
+        exec
+    }
+
     fn lineage(tree: &ProcessTree, process: ProcessKey) -> Vec<u32> {
-        tree.lineage(process)
-            .iter()
-            .map(|step| step.process.tgid)
-            .collect()
+        let steps = tree.lineage(process);
+        steps.iter().map(|step| step.process.tgid).collect()
+    }
+
+    fn small() -> TreeLimits {
+        TreeLimits {
+            processes_max: 100,
+            ended_max: 10,
+            ancestors_max: 20,
+            ..TreeLimits::default()
+        }
     }
 
     #[test]
@@ -371,10 +495,9 @@ mod tests {
         exit(&mut tree, key(50, 500_000_123));
         assert_eq!(lineage(&tree, key(61, 8)), [61, 60, 50, 1]);
         let steps = tree.lineage(key(61, 8));
-        assert_eq!(
-            steps[1].exe,
-            ExePath::Known(b"/tmp/malware".as_slice().into())
-        );
+        let malware = b"/tmp/malware".as_slice();
+        assert_eq!(steps[1].exe, ExePath::Known(malware.into()));
+        assert_eq!(steps[1].command_line, b"/tmp/malware -x");
         assert!(steps[1].ended && !steps[0].ended);
     }
 
@@ -391,25 +514,61 @@ mod tests {
     }
 
     #[test]
+    fn a_reused_pid_ends_a_process_whose_end_was_lost() {
+        let mut tree = ProcessTree::new(small());
+        for start in 1..1000 {
+            fork(&mut tree, key(1, 0), key(9, start));
+        }
+        assert!(tree.len() <= 12, "{}", tree.len());
+        assert_eq!(tree.counters().processes_dropped, 0);
+    }
+
+    #[test]
+    fn a_parent_that_is_found_later_or_has_a_higher_number_is_linked() {
+        let mut tree = ProcessTree::new(TreeLimits::default());
+        running(&mut tree, key(40, 30_000_000), 900, "/bin/child");
+        running(&mut tree, key(900, 20_000_000), 0, "/sbin/parent");
+        tree.handle_event(&Event::Exec(Box::new(exec(
+            key(40, 30_000_000),
+            key(900, 20_000_000),
+            1,
+            2,
+        ))));
+        assert_eq!(lineage(&tree, key(40, 30_000_000)), [40, 900]);
+    }
+
+    #[test]
     fn the_tree_stays_within_its_bounds_and_counts_what_it_refused() {
-        let limits = TreeLimits {
-            processes_max: 100,
-            ended_max: 10,
-            ..TreeLimits::default()
-        };
-        let mut tree = ProcessTree::new(limits);
+        let mut tree = ProcessTree::new(small());
         running(&mut tree, key(1, 0), 0, "/sbin/init");
         for pid in 2..1000 {
             fork(&mut tree, key(1, 0), key(pid, u64::from(pid)));
             exit(&mut tree, key(pid, u64::from(pid)));
         }
-        assert_eq!(tree.len(), 11);
-        assert_eq!(tree.evicted(), 0);
+        assert_eq!((tree.len(), tree.counters().processes_dropped), (11, 0));
         for pid in 2000..2200 {
             fork(&mut tree, key(1, 0), key(pid, u64::from(pid)));
         }
-        assert_eq!(tree.len(), 100);
-        assert_eq!(tree.evicted(), 101);
+        assert_eq!((tree.len(), tree.counters().processes_dropped), (100, 101));
+        for pid in 2000..2200 {
+            exit(&mut tree, key(pid, u64::from(pid)));
+        }
+        assert_eq!(tree.len(), 11);
+    }
+
+    #[test]
+    fn a_chain_of_the_dead_does_not_blind_the_tree() {
+        let mut tree = ProcessTree::new(small());
+        for pid in 1..5000 {
+            fork(&mut tree, key(pid - 1, 1), key(pid, 1));
+            exit(&mut tree, key(pid - 1, 1));
+        }
+        assert!(tree.len() <= 100, "{}", tree.len());
+        assert!(tree.counters().processes_dropped > 0);
+        assert_eq!(lineage(&tree, key(4999, 1))[..3], [4999, 4998, 4997]);
+        exit(&mut tree, key(4999, 1));
+        fork(&mut tree, key(1, 7), key(7000, 1));
+        assert_eq!(lineage(&tree, key(7000, 1)), [7000]);
     }
 
     #[test]
@@ -427,6 +586,36 @@ mod tests {
         }
         assert_eq!(tree.len(), 19);
         exit(&mut tree, key(19, 0));
-        assert_eq!(tree.len(), 0);
+        assert_eq!((tree.len(), tree.bytes), (0, 0));
+    }
+
+    #[test]
+    fn long_texts_are_not_kept_beyond_the_bound_and_that_is_counted() {
+        let limits = TreeLimits {
+            bytes_max: 1000,
+            ..TreeLimits::default()
+        };
+        let mut tree = ProcessTree::new(limits);
+        let long = "/x".repeat(150);
+        for pid in 1..20 {
+            running(&mut tree, key(pid, 10_000_000), 0, &long);
+        }
+        assert!(tree.bytes <= 1000);
+        assert_eq!((tree.len(), tree.counters().texts_dropped), (19, 18));
+    }
+
+    #[test]
+    fn a_parent_that_claims_another_executable_is_noticed() {
+        let (malware, child) = (key(5, 50), key(6, 60));
+        let mut tree = ProcessTree::new(TreeLimits::default());
+        tree.handle_event(&Event::Exec(Box::new(exec(malware, key(1, 1), 77, 1))));
+        assert!(!tree.parent_is_replaced(&exec(child, malware, 9, 77)));
+        assert!(tree.parent_is_replaced(&exec(child, malware, 9, 78)));
+        // A fork of it runs the same file.
+        fork(&mut tree, malware, child);
+        assert!(tree.parent_is_replaced(&exec(key(7, 70), child, 9, 78)));
+        let mut unknown = exec(key(7, 70), child, 9, 78);
+        unknown.parent_file = None;
+        assert!(!tree.parent_is_replaced(&unknown));
     }
 }
