@@ -110,6 +110,14 @@ impl Agent {
         })
     }
 
+    /// Starts the agent with a log that is read only until it is armed, and then by nobody.
+    pub(crate) fn run_unread() -> Self {
+        let mut agent = Self::run("");
+        let (_, nobody) = mpsc::channel();
+        agent.log = nobody;
+        agent
+    }
+
     /// Starts a recording.
     pub(crate) fn record() -> Self {
         Self::start("", |command, folder| {
@@ -162,7 +170,10 @@ impl Agent {
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
-                    break;
+                    // The pipe stays open, and nobody reads it.
+                    loop {
+                        thread::park();
+                    }
                 }
             }
         });
@@ -215,6 +226,13 @@ impl Agent {
             fields,
             log: self.said.join("\n"),
         }
+    }
+
+    /// Stops an agent whose log nobody reads.
+    pub(crate) fn stop_unread(mut self) {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("signal the agent");
+        let status = self.child.wait().expect("wait for the agent");
+        assert!(status.success(), "{status}");
     }
 
     /// What the agent wrote to its log so far.

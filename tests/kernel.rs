@@ -363,6 +363,71 @@ fn a_path_on_a_mount_that_was_cut_off_is_unknown() {
 }
 
 #[test]
+fn a_parent_on_a_mount_that_hangs_nowhere_is_not_excluded() {
+    if !can_run("a_parent_on_a_mount_that_hangs_nowhere_is_not_excluded") {
+        return;
+    }
+    let (_folder, stub) = stub();
+    let mut agent = Agent::run("");
+    run_stub(&stub, &["detached"]);
+    let alert = agent.wait_for_alert(|alert| {
+        alert["parent"]["executable_unknown"] == "detached" && alert["count"] == 12
+    });
+    assert_eq!(alert["parent_process_path"], "null");
+    agent.stop();
+}
+
+#[test]
+fn the_books_balance_when_the_agent_is_stopped_in_a_storm() {
+    if !can_run("the_books_balance_when_the_agent_is_stopped_in_a_storm") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = folder.path().join("tiny");
+    tiny_elf::write(&tiny).unwrap();
+    let stub = stub_in(folder.path(), "storm");
+    let count = if in_guest() { "500" } else { "10000" };
+    let storm =
+        std::thread::spawn(move || run_stub(&stub, &["storm", count, "2", tiny.to_str().unwrap()]));
+    for _ in 0..5 {
+        let agent = Agent::run("");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let stopped = agent.stop();
+        assert_eq!(stopped.text("reconciled"), "true", "{}", stopped.log);
+    }
+    storm.join().unwrap();
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_stop_the_watch() {
+    if !can_run("a_log_that_nobody_reads_does_not_stop_the_watch") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let stub = stub_in(folder.path(), "many");
+    let mut agent = Agent::run_unread();
+    // Each process is a group of its own, and each gives an alert and a line of the log; a pipe holds
+    // some hundred of those lines.
+    for _ in 0..if in_guest() { 60 } else { 600 } {
+        let harmless = ["636", "989", "995"]
+            .map(|port| format!("true iptables -p tcp --dport {port} -j ACCEPT &>/dev/null"));
+        let mut command = std::process::Command::new(&stub);
+        assert!(
+            command
+                .arg("system")
+                .args(harmless)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let last = stub_in(folder.path(), "last");
+    run_stub(&last, &["cyclops"]);
+    agent.wait_for_alert(|alert| is_of(alert, &last) && alert["count"] == 12);
+    agent.stop_unread();
+}
+
+#[test]
 fn a_storm_on_all_cores_is_recorded_to_the_last_exec() {
     if !can_run("a_storm_on_all_cores_is_recorded_to_the_last_exec") {
         return;

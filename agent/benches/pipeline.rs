@@ -10,13 +10,16 @@ use std::mem::offset_of;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use uuid::Uuid;
-use wallwatch::config::{self, Settings};
+use wallwatch::config::rule_file;
 use wallwatch::delivery::encode::json::json_line;
 use wallwatch::delivery::encode::{AlertContext, HostIdentity};
 use wallwatch::pipeline::Pipeline;
 use wallwatch::pipeline::alert::Alert;
-use wallwatch::pipeline::decode::{Decoded, Decoder};
+use wallwatch::pipeline::assemble::{Assembler, AssemblerLimits};
+use wallwatch::pipeline::decode::Decoder;
+use wallwatch::pipeline::detect::{Detector, Limits, Rule};
 use wallwatch::pipeline::exec::Time;
+use wallwatch::pipeline::process_tree::TreeLimits;
 use wallwatch_common::{ExecRecord, ExitRecord, ForkRecord, RecordHeader};
 
 use ring_records::{Exec, Process};
@@ -142,8 +145,8 @@ fn line_of_1000_execs(bencher: Bencher<'_, '_>) {
 fn bench_line(bencher: Bencher<'_, '_>, exec_count: u32) {
     let mut host = Host::new();
     (0..exec_count).for_each(|_| drop(host.matching(1)));
-    host.pipeline.flush(host.now());
-    let alert = std::iter::from_fn(|| host.pipeline.next_alert())
+    host.way.pipeline.flush(host.now());
+    let alert = std::iter::from_fn(|| host.way.pipeline.next_alert())
         .last()
         .expect("six ports make an alert");
     let context = context();
@@ -154,8 +157,7 @@ fn bench_line(bencher: Bencher<'_, '_>, exec_count: u32) {
 
 /// A host whose records go through a pipeline.
 struct Host {
-    pipeline: Pipeline,
-    decoder: Decoder,
+    way: Way,
     boot_ns: u64,
     tgid: u32,
     exec: Vec<u8>,
@@ -181,8 +183,11 @@ impl Host {
             ring_records::exec(0, &exec)
         });
         Self {
-            pipeline: pipeline(),
-            decoder: decoder(),
+            way: Way {
+                decoder: decoder(),
+                assembler: Assembler::new(AssemblerLimits::default()),
+                pipeline: pipeline(),
+            },
             boot_ns: 10_000 * MILLISECOND_NS,
             tgid: child.tgid,
             exec: ring_records::exec(0, &BULK),
@@ -199,7 +204,7 @@ impl Host {
             offset_of!(RecordHeader, time_ns),
             self.boot_ns,
         );
-        handle(&mut self.pipeline, &self.decoder, &self.exec);
+        self.way.handle(&self.exec);
     }
 
     fn life(&mut self, with_exec: bool) {
@@ -226,11 +231,11 @@ impl Host {
             put_u64(record, start_at, self.boot_ns);
             put_u32(record, tgid_at, self.tgid);
         }
-        handle(&mut self.pipeline, &self.decoder, &self.fork);
+        self.way.handle(&self.fork);
         if with_exec {
-            handle(&mut self.pipeline, &self.decoder, &self.exec);
+            self.way.handle(&self.exec);
         }
-        handle(&mut self.pipeline, &self.decoder, &self.exit);
+        self.way.handle(&self.exit);
     }
 
     fn matching(&mut self, parent_tgid: u32) -> Option<Alert> {
@@ -242,8 +247,8 @@ impl Host {
         put_u64(record, offset_of!(ExecRecord, start_ns), self.boot_ns);
         put_u32(record, offset_of!(ExecRecord, tgid), self.tgid);
         put_u32(record, offset_of!(ExecRecord, parent_tgid), parent_tgid);
-        handle(&mut self.pipeline, &self.decoder, record);
-        std::iter::from_fn(|| self.pipeline.next_alert()).last()
+        self.way.handle(record);
+        std::iter::from_fn(|| self.way.pipeline.next_alert()).last()
     }
 
     fn now(&self) -> Time {
@@ -251,18 +256,29 @@ impl Host {
     }
 }
 
-fn handle(pipeline: &mut Pipeline, decoder: &Decoder, record: &[u8]) {
-    let decoded = decoder
-        .decode(black_box(record), WALL_MINUS_BOOT_NS)
-        .expect("the record is whole");
-    let Decoded::Event(event) = decoded else {
-        return;
-    };
-    let time_at = offset_of!(RecordHeader, time_ns);
-    let time_ns = record[time_at..time_at + 8]
-        .try_into()
-        .map_or(0, u64::from_ne_bytes);
-    pipeline.handle_event(&event, at(time_ns));
+/// The way of a record, as the agent has it.
+struct Way {
+    decoder: Decoder,
+    assembler: Assembler,
+    pipeline: Pipeline,
+}
+
+impl Way {
+    fn handle(&mut self, record: &[u8]) {
+        let decoded = self
+            .decoder
+            .decode(black_box(record), WALL_MINUS_BOOT_NS)
+            .expect("the record is whole");
+        let time_at = offset_of!(RecordHeader, time_ns);
+        let time_ns = record[time_at..time_at + 8]
+            .try_into()
+            .map_or(0, u64::from_ne_bytes);
+        let now = at(time_ns);
+        self.assembler.handle(decoded, now);
+        while let Some(event) = self.assembler.next_event() {
+            self.pipeline.handle_event(&event, now);
+        }
+    }
 }
 
 fn at(boot_ns: u64) -> Time {
@@ -281,11 +297,12 @@ fn put_u32(record: &mut [u8], at: usize, value: u32) {
 }
 
 fn pipeline() -> Pipeline {
-    wallwatch::run::pipeline(&settings()).expect("the built-in rule compiles")
-}
-
-fn settings() -> Settings {
-    config::parse(std::path::Path::new("defaults").into(), "").expect("all defaults are valid")
+    let spec = rule_file::built_in().expect("the built-in rule is valid");
+    let rule = Rule::compile(spec).expect("the built-in rule compiles");
+    Pipeline::new(
+        Detector::new(rule, Limits::default()),
+        TreeLimits::default(),
+    )
 }
 
 fn decoder() -> Decoder {

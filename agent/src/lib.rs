@@ -18,7 +18,9 @@ pub mod pipeline;
 
 pub mod recording;
 
+pub mod compose;
 pub mod record;
 pub mod replay;
+pub mod report;
 pub mod rules;
 pub mod run;

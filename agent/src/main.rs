@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 use clap::Parser;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,7 +15,11 @@ use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
 use wallwatch::exit_code::ExitCode;
 use wallwatch::host::sensor::SensorError;
-use wallwatch::{record, replay, rules, run};
+use wallwatch::run::AlertsLost;
+use wallwatch::{compose, record, replay, rules, run};
+
+/// Lines of the agent's own log that may wait for a slow reader.
+const LOG_LINES_MAX: usize = 4096;
 
 fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -30,7 +35,7 @@ fn main() -> std::process::ExitCode {
             return code.into();
         }
     };
-    log_to_stderr(cli.log_level);
+    let _written_before_the_end = log_to_stderr(cli.log_level);
     let code = match execute(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -92,7 +97,7 @@ fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitC
             return Ok(ExitCode::NoInput);
         }
     };
-    let pipeline = run::pipeline(&settings)?;
+    let pipeline = compose::pipeline(&settings)?;
     let dest = settings.host.name.as_deref();
     let summary = replay::replay(
         pipeline,
@@ -124,26 +129,33 @@ fn write_all(stream: &mut impl Write, text: &str) -> anyhow::Result<()> {
         .context("write the answer")
 }
 
+/// Through a thread and a bounded queue: a reader of the log that stands still must not stop the watch.
+/// Lines that find no room are dropped. What waits is written when the guard goes.
+///
 /// The level is for the agent. The kernel programs have a switch of their own (`kernel_log`), and what
 /// passes that is shown.
-fn log_to_stderr(level: LogLevel) {
+fn log_to_stderr(level: LogLevel) -> WorkerGuard {
+    let (stderr, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .finish(io::stderr());
     let filter = Targets::new()
         .with_default(LevelFilter::from(level))
         .with_target("wallwatch_ebpf", LevelFilter::TRACE);
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .init();
+    guard
 }
 
 fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<Problems>() {
         return ExitCode::Config;
     }
-    if error.is::<WriterError>() {
+    if error.is::<WriterError>() || error.is::<AlertsLost>() {
         return ExitCode::IoError;
     }
     match error.downcast_ref::<SensorError>() {

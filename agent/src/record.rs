@@ -2,22 +2,23 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::compose::{attach, block_on};
 use crate::config::Settings;
 use crate::host::identity::Identity;
 use crate::host::source::Source;
 use crate::pipeline::exec::Event;
 use crate::recording::write_line;
-use crate::run::{attach, block_on};
 
 /// Records to `output`, or to standard output.
 pub fn record(settings: &Settings, root: &Path, output: Option<&Path>) -> anyhow::Result<()> {
     let mut output: BufWriter<Box<dyn Write>> = BufWriter::new(match output {
-        Some(path) => Box::new(File::create(path).context("create the recording")?),
+        Some(path) => Box::new(create(path).context("create the recording")?),
         None => Box::new(io::stdout()),
     });
     block_on(async {
@@ -33,11 +34,23 @@ pub fn record(settings: &Settings, root: &Path, output: Option<&Path>) -> anyhow
             }
             drain(&mut source, &mut output)?;
         }
+        source.detach().context("detach the sensor")?;
         while drain(&mut source, &mut output)? > 0 {}
         let lost = source.counters().context("read the counters")?.execs_lost();
         tracing::info!(execs = source.received().execs, lost, "stopped");
         Ok(())
     })
+}
+
+/// For the owner alone: command lines hold secrets. An existing file is replaced, a link is refused.
+fn create(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
 fn drain(source: &mut Source, output: &mut impl Write) -> anyhow::Result<usize> {

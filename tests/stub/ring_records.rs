@@ -7,6 +7,9 @@ use wallwatch_common::{
     ExecRecord, ExitRecord, ForkRecord, PathState, RECORD_VERSION, RecordHeader, RecordKind,
 };
 
+/// Where all files are: 8:1.
+const DEVICE: u32 = 8 << 20 | 1;
+
 /// A process for the whole of its life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
@@ -45,7 +48,17 @@ pub(crate) fn exec(time_ns: u64, exec: &Exec<'_>) -> Vec<u8> {
         offset_of!(ExecRecord, parent_start_ns),
         &exec.parent.start_ns.to_ne_bytes(),
     );
+    put(
+        offset_of!(ExecRecord, exe_inode),
+        &inode(exec.exe).to_ne_bytes(),
+    );
+    put(
+        offset_of!(ExecRecord, parent_inode),
+        &inode(exec.parent_exe).to_ne_bytes(),
+    );
     for (at, value) in [
+        (offset_of!(ExecRecord, exe_device), DEVICE),
+        (offset_of!(ExecRecord, parent_device), DEVICE),
         (offset_of!(ExecRecord, tgid), exec.process.tgid),
         (offset_of!(ExecRecord, tid), exec.process.tgid),
         (offset_of!(ExecRecord, parent_tgid), exec.parent.tgid),
@@ -123,6 +136,12 @@ fn with_header(mut record: Vec<u8>, kind: RecordKind, time_ns: u64) -> Vec<u8> {
         &RECORD_VERSION.to_ne_bytes(),
     );
     record
+}
+
+/// The same for the same path, and hardly for another.
+fn inode(path: &str) -> u64 {
+    path.bytes()
+        .fold(1, |sum, byte| sum * 31 % 1_000_003 + u64::from(byte))
 }
 
 fn c_string(text: &str) -> Vec<u8> {

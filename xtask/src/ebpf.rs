@@ -25,6 +25,7 @@ const SOURCES: &[&str] = &[
     "agent-ebpf/src",
     "agent-ebpf/Cargo.toml",
     "agent-common/src",
+    "agent-common/Cargo.toml",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -67,27 +68,75 @@ pub(crate) struct Manifest {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::ensure(&[Need::BpfCompiler, BPF_LINKER], !options.no_install)?;
-    let compiler = match options.compiler {
-        Choice::Auto => Compiler::find()?,
-        Choice::Debian => Compiler::debian()?,
-        Choice::Nightly => Compiler::nightly()?,
-    };
-    let object = build(&compiler)?;
-    let manifest = Manifest {
-        rustc: compiler.version.clone(),
-        linker: linker_version()?,
-        crates: crates()?,
-        sources_sha256: sources_sha256()?,
-        object_sha256: sha256(&object),
-    };
+    let built = Built::make(options.compiler)?;
     if options.verify {
-        return verify(&manifest);
+        return built.compare().map(drop);
     }
-    fs::write(cmd::root().join(OBJECT), &object).context("write the object")?;
-    let text = serde_json::to_string_pretty(&manifest).context("write the manifest")?;
+    fs::write(cmd::root().join(OBJECT), &built.object).context("write the object")?;
+    let text = serde_json::to_string_pretty(&built.manifest).context("write the manifest")?;
     fs::write(cmd::root().join(MANIFEST), text + "\n").context("write the manifest")?;
-    println!("{OBJECT}: {} bytes, by {}", object.len(), compiler.version);
+    println!(
+        "{OBJECT}: {} bytes, by {}",
+        built.object.len(),
+        built.manifest.rustc
+    );
     Ok(())
+}
+
+/// Builds the object and compares it with the committed one. Gives the path of one that another compiler
+/// made: whether that is as good only a kernel can tell.
+pub(crate) fn verify(install: bool) -> anyhow::Result<Option<PathBuf>> {
+    setup::ensure(&[Need::BpfCompiler, BPF_LINKER], install)?;
+    Built::make(Choice::Auto)?.compare()
+}
+
+/// An object just built.
+struct Built {
+    path: PathBuf,
+    object: Vec<u8>,
+    manifest: Manifest,
+}
+
+impl Built {
+    fn make(compiler: Choice) -> anyhow::Result<Self> {
+        let compiler = match compiler {
+            Choice::Auto => Compiler::find()?,
+            Choice::Debian => Compiler::debian()?,
+            Choice::Nightly => Compiler::nightly()?,
+        };
+        let path = build(&compiler)?;
+        let object = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let manifest = Manifest {
+            rustc: compiler.version,
+            linker: linker_version()?,
+            crates: crates()?,
+            sources_sha256: sources_sha256()?,
+            object_sha256: sha256(&object),
+        };
+        Ok(Self {
+            path,
+            object,
+            manifest,
+        })
+    }
+
+    fn compare(self) -> anyhow::Result<Option<PathBuf>> {
+        let built = &self.manifest;
+        let committed = committed_manifest()?;
+        if (&committed.rustc, &committed.linker) != (&built.rustc, &built.linker) {
+            println!(
+                "not compared byte for byte: the object was made by {} and {}, this one by {} and {}",
+                committed.rustc, committed.linker, built.rustc, built.linker
+            );
+            return Ok(Some(self.path));
+        }
+        ensure!(
+            committed.object_sha256 == built.object_sha256,
+            "{OBJECT} is not what its sources give: run `cargo xtask ebpf` and commit the result"
+        );
+        println!("{OBJECT}: byte for byte what its sources give");
+        Ok(None)
+    }
 }
 
 /// A compiler that can make eBPF.
@@ -153,22 +202,33 @@ fn sysroot(rustc: &Path) -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(text.trim()))
 }
 
-/// Builds and strips; returns the object's bytes.
-fn build(compiler: &Compiler) -> anyhow::Result<Vec<u8>> {
+/// Builds and strips; returns where the object is.
+fn build(compiler: &Compiler) -> anyhow::Result<PathBuf> {
     let linker = cmd::find("bpf-linker").context("find bpf-linker")?;
     let target_dir = cmd::target().join("ebpf");
     let home = std::env::var_os("CARGO_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
         PathBuf::from,
     );
-    // Two paths would stand in the object: the checkout's and that of cargo's home.
-    let flags = [
+    // Paths would stand in the object: the checkout's, that of cargo's home, and in it the folder of the
+    // registry, whose name depends on where the crates come from.
+    let mut flags = vec![
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".to_owned(),
         "-Dwarnings".to_owned(),
         format!("--remap-path-prefix={}=/wallwatch", cmd::root().display()),
         format!("--remap-path-prefix={}=/cargo", home.display()),
     ];
+    for registry in fs::read_dir(home.join("registry/src"))
+        .into_iter()
+        .flatten()
+    {
+        let registry = registry.context("list cargo's registries")?.path();
+        flags.push(format!(
+            "--remap-path-prefix={}=/crates",
+            registry.display()
+        ));
+    }
     let mut cargo = cmd::cargo();
     cargo
         .current_dir(cmd::root())
@@ -203,7 +263,7 @@ fn build(compiler: &Compiler) -> anyhow::Result<Vec<u8>> {
             .arg(&built)
             .arg(&stripped),
     )?;
-    fs::read(&stripped).with_context(|| format!("read {}", stripped.display()))
+    Ok(stripped)
 }
 
 /// Debian's, which is of the same LLVM as its compiler; the one in `PATH` may be any.
@@ -213,24 +273,6 @@ fn llvm_objcopy() -> anyhow::Result<PathBuf> {
         return Ok(debian);
     }
     cmd::find("llvm-objcopy").context("find llvm-objcopy (package llvm-22)")
-}
-
-fn verify(built: &Manifest) -> anyhow::Result<()> {
-    let committed = committed_manifest()?;
-    if (&committed.rustc, &committed.linker) != (&built.rustc, &built.linker) {
-        println!(
-            "not compared byte for byte: the object was made by {} and {}, this one by {} and {}; \
-             it must load and pass the kernel tests",
-            committed.rustc, committed.linker, built.rustc, built.linker
-        );
-        return Ok(());
-    }
-    ensure!(
-        committed.object_sha256 == built.object_sha256,
-        "{OBJECT} is not what its sources give: run `cargo xtask ebpf` and commit the result"
-    );
-    println!("{OBJECT}: byte for byte what its sources give");
-    Ok(())
 }
 
 /// Fails when the committed object, its manifest and the sources do not belong together.

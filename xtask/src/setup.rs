@@ -45,6 +45,10 @@ pub(crate) const QEMU: Need = Need::Program {
     program: "qemu-system-x86_64",
     package: "qemu-system-x86",
 };
+pub(crate) const IPROUTE: Need = Need::Program {
+    program: "ip",
+    package: "iproute2",
+};
 pub(crate) const XZ: Need = Need::Program {
     program: "xz",
     package: "xz-utils",

@@ -44,6 +44,8 @@ const ARROWS: &[Arrow] = &[
             "std::process",
             "std::env",
             "std::thread",
+            "use std::{",
+            "use crate::{",
             "std::io",
             "Instant::now",
             "SystemTime",

@@ -63,9 +63,12 @@ pub enum BtfError {
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 
-/// Deepest nesting of anonymous members and of typedefs that is followed; the kernel's own is below
-/// ten. A bound, so that damaged data cannot make the reader loop.
-const DEPTH_MAX: u32 = 32;
+/// Longest chain of typedefs and qualifiers that is followed; the kernel's own are below ten.
+const CHAIN_MAX: u32 = 32;
+
+/// Most structures that are looked through for one member; in the kernel it is some dozens. Both are bounds,
+/// so that damaged data cannot keep the reader busy.
+const VISITS_MAX: u32 = 1000;
 
 /// A checked view: every type's position is known and lies within the data.
 struct Btf<'a> {
@@ -160,12 +163,13 @@ impl<'a> Btf<'a> {
             return Some(r#type.size_or_type);
         }
         let mut bits = 0;
+        let mut visits = VISITS_MAX;
         for (index, name) in path.split('.').enumerate() {
             if index > 0 {
                 // The type of the member before, now to be looked into.
                 r#type = self.aggregate(r#type.size_or_type)?;
             }
-            let (member_bits, member_type) = self.member(r#type, name.as_bytes(), DEPTH_MAX)?;
+            let (member_bits, member_type) = self.member(r#type, name.as_bytes(), &mut visits)?;
             bits = u32::checked_add(bits, member_bits)?;
             r#type.size_or_type = member_type;
         }
@@ -185,7 +189,8 @@ impl<'a> Btf<'a> {
     }
 
     /// Bit offset and type of a member, in the structure itself or in its anonymous members.
-    fn member(&self, outer: Type, name: &[u8], depth: u32) -> Option<(u32, u32)> {
+    fn member(&self, outer: Type, name: &[u8], visits: &mut u32) -> Option<(u32, u32)> {
+        *visits = visits.checked_sub(1)?;
         let members = (0..outer.member_count as usize).filter_map(|index| {
             let at = outer.body + index * 12;
             let name = u32_at(self.types, at, "").ok()?;
@@ -204,9 +209,8 @@ impl<'a> Btf<'a> {
                 return (!is_bitfield).then_some((bits, r#type));
             }
             if member_name == 0
-                && depth > 0
                 && let Some(inner) = self.aggregate(r#type)
-                && let Some((inner_bits, r#type)) = self.member(inner, name, depth - 1)
+                && let Some((inner_bits, r#type)) = self.member(inner, name, visits)
             {
                 return Some((bits.checked_add(inner_bits)?, r#type));
             }
@@ -216,7 +220,7 @@ impl<'a> Btf<'a> {
 
     /// The structure or union behind typedefs and qualifiers.
     fn aggregate(&self, mut id: u32) -> Option<Type> {
-        for _ in 0..DEPTH_MAX {
+        for _ in 0..CHAIN_MAX {
             let r#type = self.type_by_id(id)?;
             match r#type.kind {
                 KIND_STRUCT | KIND_UNION => return Some(r#type),

@@ -2,6 +2,7 @@
 //! a page was away or a chunk was lost, and on a kernel without BTF nearly everything.
 
 use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
+use crate::pipeline::process_tree::TICK_NS;
 
 use super::procfs::Procfs;
 use super::users::Users;
@@ -40,7 +41,7 @@ impl Completer {
             exec.process
                 .start_ns
                 .checked_sub(start_ns)
-                .is_some_and(|late| late < 10_000_000)
+                .is_some_and(|late| late < TICK_NS)
         });
         let is_more = argv.bytes.len() > exec.argv.bytes.len();
         if is_same && is_more && argv.bytes.starts_with(&exec.argv.bytes) {

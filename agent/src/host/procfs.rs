@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use crate::pipeline::exec::{Argv, ArgvSource, ExePath, ProcessKey, Running, Unknown};
-
-/// Nanoseconds of one tick of `/proc/PID/stat` (`USER_HZ` is 100, `include/asm-generic/param.h`).
-const TICK_NS: u64 = 10_000_000;
+use crate::pipeline::process_tree::TICK_NS;
 
 /// Most bytes of a command line: three quarters of the default stack's 8 MiB, whatever the limit of the
 /// process is (`bprm_stack_limits`, `fs/exec.c`).

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
+use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::trace_point::TracePointLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
@@ -21,8 +23,8 @@ use super::ring::Rings;
 use super::urgent;
 use crate::config::SensorSettings;
 
-/// The object, built by `cargo xtask ebpf`.
-static OBJECT: &[u8] = include_bytes_aligned!("../../../agent-ebpf/object/wallwatch.bpf.o");
+/// The object, built by `cargo xtask ebpf`; `build.rs` says where it is.
+static OBJECT: &[u8] = include_bytes_aligned!(env!("WALLWATCH_BPF_OBJECT"));
 
 /// The tracepoint of a successful exec.
 const EXEC: &str = "sched_process_exec";
@@ -108,9 +110,16 @@ impl fmt::Display for Sight {
 /// The attached programs. Dropping it detaches them.
 pub struct Sensor {
     ebpf: Ebpf,
+    links: Vec<(&'static str, Link)>,
     counters: PerCpuArray<MapData, u64>,
     counters_rescue: PerCpuArray<MapData, u64>,
     sight: Sight,
+}
+
+/// What holds a program on its tracepoint.
+enum Link {
+    Btf(BtfTracePointLinkId),
+    Classic(TracePointLinkId),
 }
 
 impl Sensor {
@@ -124,20 +133,18 @@ impl Sensor {
         lift_memory_limit();
         let offsets = offsets()?;
         let rescues = programs_are_preempted();
-        let mut ebpf = load(settings, offsets.as_ref(), rescues)?;
-        fill_urgent_names(&mut ebpf, &settings.urgent_names)?;
-        let sight = match &offsets {
+        let urgent_keys = urgent::keys(&settings.urgent_names);
+        let mut ebpf = load(settings, &urgent_keys, offsets.as_ref(), rescues)?;
+        fill_urgent_names(&mut ebpf, urgent_keys)?;
+        let (links, sight) = match &offsets {
             Some(offsets) => {
-                attach_btf(&mut ebpf, rescues)?;
                 let missing = BTreeSet::from_iter(offsets.missing());
-                Sight::Btf {
+                let sight = Sight::Btf {
                     missing: missing.into_iter().collect(),
-                }
+                };
+                (attach_btf(&mut ebpf, rescues)?, sight)
             }
-            None => {
-                attach_classic(&mut ebpf)?;
-                Sight::Classic
-            }
+            None => (attach_classic(&mut ebpf)?, Sight::Classic),
         };
         let bulk: RingBuf<MapData> = take_map(&mut ebpf, "BULK")?;
         let urgent: RingBuf<MapData> = take_map(&mut ebpf, "URGENT")?;
@@ -147,11 +154,27 @@ impl Sensor {
         give_memory_back();
         let sensor = Self {
             ebpf,
+            links,
             counters,
             counters_rescue,
             sight,
         };
         Ok((sensor, rings))
+    }
+
+    /// Takes the programs off their tracepoints. What they have made stays in the rings.
+    pub fn detach(&mut self) -> Result<(), SensorError> {
+        for (name, link) in self.links.drain(..) {
+            let detached = match link {
+                Link::Btf(link) => program::<BtfTracePoint>(&mut self.ebpf, name)?.detach(link),
+                Link::Classic(link) => program::<TracePoint>(&mut self.ebpf, name)?.detach(link),
+            };
+            detached.map_err(|source| SensorError::Program {
+                name,
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
     }
 
     pub fn sight(&self) -> &Sight {
@@ -224,26 +247,33 @@ impl Counters {
         self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch)
     }
 
-    /// Whether every exec that the programs saw was submitted or is counted as dropped. Holds at any
-    /// moment at which no exec is under way.
-    pub fn reconcile(&self) -> bool {
+    /// Forks and ends of processes of which there is no record.
+    pub fn lineage_lost(&self) -> u64 {
+        self.get(Counter::ForkDropped) + self.get(Counter::ExitDropped) + self.lineage_skipped
+    }
+
+    /// Whether every exec that the programs saw was submitted or is counted as dropped, and every one
+    /// submitted was received. Holds when the programs are detached and the rings drained.
+    pub fn reconcile(&self, execs_received: u64) -> bool {
         let seen = self.get(Counter::ExecSeen) + self.get(Counter::ExecRescued);
-        seen == self.execs_submitted() + self.execs_dropped()
+        let submitted = self.execs_submitted();
+        seen == submitted + self.execs_dropped() && submitted == execs_received
     }
 }
 
 /// From Linux 7.0 tracepoints leave preemption on, and a program that is preempted may be skipped for
 /// the next task.
 fn programs_are_preempted() -> bool {
-    uname().is_ok_and(|names| is_major_at_least(&names.release().to_string_lossy(), 7))
+    uname().is_ok_and(|names| is_preemptible(&names.release().to_string_lossy()))
 }
 
-fn is_major_at_least(release: &str, least: u32) -> bool {
+/// A release below 5 is the pretence of a personality (`UNAME26`, `personality(2)`).
+fn is_preemptible(release: &str) -> bool {
     let major = release
         .split('.')
         .next()
         .and_then(|major| major.parse::<u32>().ok());
-    major.is_some_and(|major| major >= least)
+    major.is_none_or(|major| !(5..7).contains(&major))
 }
 
 /// Offsets of this kernel; `None` when it has no BTF.
@@ -260,6 +290,7 @@ fn offsets() -> Result<Option<Offsets>, SensorError> {
 
 fn load(
     settings: &SensorSettings,
+    urgent_keys: &[[u8; NAME_KEY_BYTES]],
     offsets: Option<&Offsets>,
     rescues: bool,
 ) -> Result<Ebpf, SensorError> {
@@ -272,6 +303,7 @@ fn load(
         .btf(None)
         .map_max_entries("BULK", settings.bulk_ring_bytes)
         .map_max_entries("URGENT", settings.urgent_ring_bytes)
+        .map_max_entries("URGENT_NAMES", urgent_keys.len() as u32)
         .map_max_entries("SCRATCH", cpus as u32)
         .map_max_entries("SCRATCH_RESCUE", if rescues { cpus as u32 } else { 1 })
         .override_global(aya_log::LEVEL, &kernel_log_level, true);
@@ -283,7 +315,7 @@ fn load(
         .map_err(|error| SensorError::Object(Box::new(error)))
 }
 
-fn fill_urgent_names(ebpf: &mut Ebpf, extra: &[String]) -> Result<(), SensorError> {
+fn fill_urgent_names(ebpf: &mut Ebpf, keys: Vec<[u8; NAME_KEY_BYTES]>) -> Result<(), SensorError> {
     let name = "URGENT_NAMES";
     // The map stays where it is: the programs are loaded later and need its descriptor.
     let map = ebpf
@@ -291,9 +323,7 @@ fn fill_urgent_names(ebpf: &mut Ebpf, extra: &[String]) -> Result<(), SensorErro
         .ok_or(SensorError::ObjectLacks { what: "map", name })?;
     let fill = || {
         let mut map: HashMap<&mut MapData, [u8; NAME_KEY_BYTES], u8> = HashMap::try_from(map)?;
-        urgent::keys(extra)
-            .into_iter()
-            .try_for_each(|key| map.insert(key, 1, 0))
+        keys.into_iter().try_for_each(|key| map.insert(key, 1, 0))
     };
     fill().map_err(|source| SensorError::Map {
         name,
@@ -302,7 +332,7 @@ fn fill_urgent_names(ebpf: &mut Ebpf, extra: &[String]) -> Result<(), SensorErro
 }
 
 /// With `rescues` the second exec program is attached too, after the first: they run in this order.
-fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<(), SensorError> {
+fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)>, SensorError> {
     let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
     let mut rests = vec!["argv_rest"];
     let mut programs = vec![
@@ -318,15 +348,17 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<(), SensorError> {
         load_btf(ebpf, name, EXEC, &btf)?;
         enter_rest(ebpf, name, index as u32)?;
     }
+    let mut links = Vec::new();
     for (name, tracepoint) in programs {
         load_btf(ebpf, name, tracepoint, &btf)?;
-        let program: &mut BtfTracePoint = program(ebpf, name)?;
-        program.attach().map_err(|source| SensorError::Program {
+        let link = program::<BtfTracePoint>(ebpf, name)?.attach();
+        let link = link.map_err(|source| SensorError::Program {
             name,
             source: Box::new(source),
         })?;
+        links.push((name, Link::Btf(link)));
     }
-    Ok(())
+    Ok(links)
 }
 
 fn load_btf(
@@ -372,21 +404,23 @@ fn enter_rest(ebpf: &mut Ebpf, name: &'static str, index: u32) -> Result<(), Sen
         })
 }
 
-fn attach_classic(ebpf: &mut Ebpf) -> Result<(), SensorError> {
+fn attach_classic(ebpf: &mut Ebpf) -> Result<Vec<(&'static str, Link)>, SensorError> {
+    let mut links = Vec::new();
     for (name, tracepoint) in [
         ("exit_classic", "sched_process_exit"),
-        ("exec_classic", "sched_process_exec"),
+        ("exec_classic", EXEC),
     ] {
         let program: &mut TracePoint = program(ebpf, name)?;
-        program
+        let link = program
             .load()
             .and_then(|()| program.attach("sched", tracepoint))
             .map_err(|source| SensorError::Program {
                 name,
                 source: Box::new(source),
             })?;
+        links.push((name, Link::Classic(link)));
     }
-    Ok(())
+    Ok(links)
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, SensorError>
@@ -455,10 +489,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_number_of_a_release_is_compared() {
-        assert!(is_major_at_least("7.2.13+deb14-cloud-amd64", 7));
-        assert!(is_major_at_least("10.0", 7));
-        assert!(!is_major_at_least("6.18.44", 7));
-        assert!(!is_major_at_least("", 7));
+    fn programs_are_rescued_where_they_may_be_skipped() {
+        for release in ["7.2.13+deb14-cloud-amd64", "10.0", "2.6.78", ""] {
+            assert!(is_preemptible(release), "{release}");
+        }
+        for release in ["6.18.44", "5.10.0-46-cloud-amd64"] {
+            assert!(!is_preemptible(release), "{release}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The host as a source of events: sensor, rings, decoder and what completes a record, in one.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::time::timeout;
 
@@ -12,6 +13,9 @@ use crate::config::SensorSettings;
 use crate::pipeline::assemble::{Assembler, AssemblerLimits};
 use crate::pipeline::decode::{Decoded, Decoder};
 use crate::pipeline::exec::{Event, Time};
+
+/// How long programs that were under way may take after they were detached.
+const SETTLE: Duration = Duration::from_millis(20);
 
 pub struct Source {
     sensor: Sensor,
@@ -110,6 +114,14 @@ impl Source {
     /// Execs whose command line lacks bytes.
     pub fn argv_broken(&self) -> u64 {
         self.assembler.broken()
+    }
+
+    /// Ends the watch: after the drains that follow nothing is left in the rings.
+    pub fn detach(&mut self) -> Result<(), SensorError> {
+        self.sensor.detach()?;
+        // A program that was under way on another processor ends within microseconds.
+        std::thread::sleep(SETTLE);
+        Ok(())
     }
 
     pub fn sight(&self) -> &Sight {

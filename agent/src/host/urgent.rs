@@ -52,7 +52,6 @@ const NAMES: &[&str] = &[
     "service",
     "update",
     "invoke",
-    "rc",
     "openrc",
     "nsenter",
     "unshare",

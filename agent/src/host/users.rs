@@ -36,10 +36,11 @@ impl Users {
         if self.names.len() >= IDS_MAX {
             self.names.clear();
         }
-        let name = User::from_uid(Uid::from_raw(uid))
-            .ok()
-            .flatten()
-            .map(|user| Arc::from(user.name));
+        let name = match User::from_uid(Uid::from_raw(uid)) {
+            Ok(user) => user.map(|user| Arc::from(user.name)),
+            // The database does not answer: what it said before is still the best there is.
+            Err(_) => self.names.remove(&uid).and_then(|entry| entry.name),
+        };
         let entry = Entry {
             name: name.clone(),
             asked_ns: now.boot_ns,

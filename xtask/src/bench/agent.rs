@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -69,7 +70,8 @@ impl Agent {
         let config = bench.folder.join("wallwatch.toml");
         let alerts = bench.folder.join("alerts.jsonl");
         fs::write(&config, "").context("write an empty configuration")?;
-        let mut child = Command::new(&bench.agent)
+        let mut command = Command::new(&bench.agent);
+        command
             .arg("--config")
             .arg(config)
             .arg("run")
@@ -77,7 +79,9 @@ impl Agent {
             .arg(&alerts)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::piped());
+        end_with_me(&mut command);
+        let mut child = command
             .spawn()
             .with_context(|| format!("start {}", bench.agent.display()))?;
         let stderr = child.stderr.take().context("open the agent's log")?;
@@ -146,7 +150,7 @@ impl Agent {
         // SAFETY: the call has no preconditions; the process has not been waited for, so that the
         // number is still its own.
         if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
-            return Err(std::io::Error::last_os_error()).context("signal the agent");
+            return Err(io::Error::last_os_error()).context("signal the agent");
         }
         Ok(())
     }
@@ -179,6 +183,19 @@ impl Drop for Agent {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Also when this program is killed, the agent stops.
+fn end_with_me(command: &mut Command) {
+    let die = || {
+        // SAFETY: the call has no preconditions, and may be made between fork and exec.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: the closure calls the kernel and nothing else; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(die) };
 }
 
 fn lines(stderr: ChildStderr) -> Receiver<String> {

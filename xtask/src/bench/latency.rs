@@ -5,7 +5,8 @@
 //! exec opens an alert. The clock runs from that exec's own time, as the kernel program took it and the
 //! alert tells it, until the line is in the alert log; its way to the disk (`fsync`) begins then.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -59,16 +60,15 @@ impl Latency {
 }
 
 fn sample(program: &Path, alerts: &Path) -> anyhow::Result<f64> {
-    let before = length(alerts)?;
+    let mut log = File::open(alerts).context("open the alert log")?;
+    log.seek(SeekFrom::End(0)).context("go to the log's end")?;
     let [first, second, third] = PORTS;
     start(program, first)?.wait().context("wait for an exec")?;
     start(program, second)?.wait().context("wait for an exec")?;
     let mut last = start(program, third)?;
-    let readable_ns = wait_for_growth(alerts, before)?;
+    let (line, readable_ns) = wait_for_line(&mut log)?;
     last.wait().context("wait for an exec")?;
-    let text = fs::read_to_string(alerts).context("read the alerts")?;
-    let line = text.lines().last().context("find the alert")?;
-    let exec_ns = exec_time_ns(line, program)?;
+    let exec_ns = exec_time_ns(&line, program)?;
     Ok(readable_ns.saturating_sub(exec_ns) as f64 / 1e3)
 }
 
@@ -85,25 +85,23 @@ fn start(program: &Path, port: &str) -> anyhow::Result<std::process::Child> {
         .context("start the tiny program")
 }
 
-/// Looks again and again, for being woken up would be part of the time.
-fn wait_for_growth(alerts: &Path, before: u64) -> anyhow::Result<u64> {
+/// The next line of the log, and when all of it was there. Looks again and again, for being woken up
+/// would be part of the time.
+fn wait_for_line(log: &mut File) -> anyhow::Result<(String, u64)> {
     let begin = time::now();
+    let mut line = String::new();
     loop {
-        let is_there = length(alerts)? > before;
+        log.read_to_string(&mut line)
+            .context("read the alert log")?;
         let now_ns = time::now_utc_ns()?;
-        if is_there {
-            return Ok(now_ns);
+        if line.ends_with('\n') {
+            return Ok((line, now_ns));
         }
         if time::now() - begin > WAIT_MAX {
             bail!("no alert came for three execs that the rule counts");
         }
         yield_now();
     }
-}
-
-fn length(alerts: &Path) -> anyhow::Result<u64> {
-    let metadata = fs::metadata(alerts).context("look at the alert log")?;
-    Ok(metadata.len())
 }
 
 /// The time of the exec that opened an alert, which is its last.

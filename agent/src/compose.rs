@@ -1,0 +1,49 @@
+//! Puts the parts together as the settings say.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::config::Settings;
+use crate::host::complete::Completer;
+use crate::host::identity::Identity;
+use crate::host::procfs::Procfs;
+use crate::host::source::Source;
+use crate::pipeline::Pipeline;
+use crate::pipeline::decode::Decoder;
+use crate::pipeline::detect::{Detector, Limits, Rule};
+use crate::pipeline::process_tree::TreeLimits;
+
+/// Runs a future on a runtime of this one thread.
+pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the event loop")?
+        .block_on(future)
+}
+
+/// The host as a source of events; from here on every exec is recorded. Must be called within a runtime.
+pub fn attach(settings: &Settings, identity: &Identity, root: &Path) -> anyhow::Result<Source> {
+    let decoder = Decoder {
+        boot_id: identity.boot_id,
+        dest: Some(dest(settings, identity).into()),
+        host_id: identity.machine_id.as_deref().map(Arc::from),
+    };
+    let completer = Completer::new(Procfs::new(root.join("proc")));
+    Source::attach(&settings.sensor, decoder, completer).context("attach the sensor")
+}
+
+pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {
+    let spec = &settings.rules.linux_iptables_firewall_modification.spec;
+    let rule = Rule::compile(spec.clone()).context("compile the rule")?;
+    let detector = Detector::new(rule, Limits::default());
+    Ok(Pipeline::new(detector, TreeLimits::default()))
+}
+
+/// CIM's `dest`: what the operator says, or the host's own name.
+pub fn dest<'a>(settings: &'a Settings, identity: &'a Identity) -> &'a str {
+    settings.host.name.as_deref().unwrap_or(&identity.name)
+}
