@@ -28,13 +28,10 @@ pub const PATH_BYTES_MAX: usize = 4096;
 /// (`include/uapi/linux/limits.h`).
 pub const COMPONENT_BYTES_MAX: usize = 256;
 
-/// Steps of a path walk in the exec program; a component is a step and a mount crossed is a step. Nearly
-/// every path is done by then; deeper ones go on in a program of their own.
-pub const PATH_STEPS: usize = 48;
-
-/// Steps of one run of that program, which calls itself for more: what the verifier of Linux 5.10 takes.
-/// Two paths of `PATH_MAX` with names of one letter are 4096 steps.
-pub const DEEP_PATH_STEPS: usize = 256;
+/// Steps of a path walk in one run of a program; a component is a step and a mount crossed is a step. Nearly
+/// every path is done by then; for a deeper one the program calls itself, at most 32 times in all
+/// (`MAX_TAIL_CALL_CNT`, `include/linux/bpf.h`). A path of `PATH_MAX` with names of one letter has 2048.
+pub const PATH_STEPS: usize = 128;
 
 /// Where argv begins at the latest: all that stands before it, rounded up to a power of two so that
 /// the verifier can bound it with a mask.

@@ -8,13 +8,13 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use wallwatch_common::{
-    Counter, DEEP_PATH_STEPS, ExecFlags, ExecRecord, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, Member,
-    PATH_STEPS, PathState, RECORD_VERSION, RecordHeader, RecordKind, SECTIONS_BYTES_MAX,
+    Counter, ExecFlags, ExecRecord, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, Member, PathState,
+    RECORD_VERSION, RecordHeader, RecordKind, SECTIONS_BYTES_MAX,
 };
 
 use crate::{
     argv,
-    maps::{DEEP, FIRST, Lane, RESCUE, count},
+    maps::{EXEC_END, FIRST, Lane, RESCUE, count},
     parent::Parent,
     path::{self, Walk},
     rescue,
@@ -73,27 +73,21 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
     (record.exe_inode, record.exe_device) = file_identity(exe_file as u64);
     at &= SECTIONS_BYTES_MAX - 1;
     let exe = Walk::begin(scratch, at, exe_file as u64 + offset(Member::FilePath));
-    path::go_on::<PATH_STEPS>(exe, scratch);
-    if exe.is_out_of_steps() {
-        call_deep(ctx, lane);
-    }
+    call_end(ctx, lane);
+    // That cannot happen; still the exec is told of, without its paths.
+    exe.set_state(PathState::Unsupported);
     settle_exe(record, exe);
-
-    // SAFETY: `task` is an argument of the tracepoint.
-    let walk = unsafe { begin_parent(record, scratch, exe.end(), task) };
-    path::go_on::<PATH_STEPS>(walk, scratch);
-    if walk.is_out_of_steps() {
-        call_deep(ctx, lane);
-    }
-    // SAFETY: `task` is an argument of the tracepoint.
-    unsafe { settle_parent(record, scratch, walk, task) };
+    record.parent_path_bytes = 0;
+    record.parent_state = PathState::Unsupported as u8;
     // SAFETY: `task` is an argument of the tracepoint.
     unsafe { finish(ctx, lane, record, scratch, task) };
 }
 
-/// Goes on with a path that [`gather`] could not finish, in a program of its own.
+/// The end of an exec's record, in a program of its own: both paths, one after the other, as many steps at a
+/// time as the verifier takes, then argv. With it in the first program, the verifier would check each path
+/// once for each end of what comes before.
 #[inline(always)]
-pub(crate) fn try_deep(ctx: &BtfTracePointContext, lane: &Lane) {
+pub(crate) fn try_end(ctx: &BtfTracePointContext, lane: &Lane) {
     let Some(scratch) = lane.scratch() else {
         return;
     };
@@ -101,17 +95,15 @@ pub(crate) fn try_deep(ctx: &BtfTracePointContext, lane: &Lane) {
     // SAFETY: as in `gather`; this is still the same run on this processor.
     let record = unsafe { &mut *scratch.cast::<ExecRecord>() };
     let walk = Walk::of(scratch);
-    path::go_on::<DEEP_PATH_STEPS>(walk, scratch);
+    path::go_on(walk, scratch);
     if walk.is_out_of_steps() {
-        call_deep(ctx, lane);
+        call_end(ctx, lane);
     }
     if record.exe_state == PathState::Pending as u8 {
         settle_exe(record, walk);
         // SAFETY: `task` is an argument of the tracepoint.
-        let parent = unsafe { begin_parent(record, scratch, walk.end(), task) };
-        if parent.is_out_of_steps() {
-            call_deep(ctx, lane);
-        }
+        unsafe { begin_parent(record, scratch, walk.end(), task) };
+        call_end(ctx, lane);
     }
     // SAFETY: `task` is an argument of the tracepoint.
     unsafe { settle_parent(record, scratch, walk, task) };
@@ -119,11 +111,11 @@ pub(crate) fn try_deep(ctx: &BtfTracePointContext, lane: &Lane) {
     unsafe { finish(ctx, lane, record, scratch, task) };
 }
 
-/// Comes back only if the program cannot be called; then the path stays unfinished.
+/// Comes back only if the program cannot be called: after 32 calls, with a path that is unfinished.
 #[inline(always)]
-fn call_deep(ctx: &BtfTracePointContext, lane: &Lane) {
+fn call_end(ctx: &BtfTracePointContext, lane: &Lane) {
     // SAFETY: the agent puts only the program of this lane there.
-    unsafe { DEEP.tail_call(ctx, lane.index) };
+    unsafe { EXEC_END.tail_call(ctx, lane.index) };
 }
 
 /// Enters what the walk of the new program's path found.
@@ -331,20 +323,16 @@ fn copy_string<const MAX: usize>(scratch: *mut u8, at: usize, string: u64) -> us
 /// # Safety
 /// `task` is the tracepoint's.
 #[inline(always)]
-unsafe fn begin_parent(
-    record: &mut ExecRecord,
-    scratch: *mut u8,
-    at: usize,
-    task: *const u8,
-) -> Walk {
+unsafe fn begin_parent(record: &mut ExecRecord, scratch: *mut u8, at: usize, task: *const u8) {
     // SAFETY: by the caller's promise.
     let seen = unsafe { Parent::load(task) };
     Parent::of(scratch).keep(seen);
     if seen.file == 0 {
-        return Walk::none(scratch, at, PathState::Absent);
+        Walk::none(scratch, at, PathState::Absent);
+        return;
     }
     (record.parent_inode, record.parent_device) = file_identity(seen.file);
-    Walk::begin(scratch, at, seen.file + offset(Member::FilePath))
+    Walk::begin(scratch, at, seen.file + offset(Member::FilePath));
 }
 
 /// Enters what the walk of the parent's path found. If the parent is not the one whose id the record has, or

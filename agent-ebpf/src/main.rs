@@ -55,15 +55,15 @@ mod programs {
 
     /// Never attached: `exec` calls it, and it calls itself.
     #[btf_tracepoint(function = "sched_process_exec")]
-    pub(crate) fn deep(ctx: BtfTracePointContext) -> i32 {
-        exec::try_deep(&ctx, &FIRST);
+    pub(crate) fn exec_end(ctx: BtfTracePointContext) -> i32 {
+        exec::try_end(&ctx, &FIRST);
         0
     }
 
     /// The same for `exec_rescue`.
     #[btf_tracepoint(function = "sched_process_exec")]
-    pub(crate) fn deep_rescue(ctx: BtfTracePointContext) -> i32 {
-        exec::try_deep(&ctx, &RESCUE);
+    pub(crate) fn exec_end_rescue(ctx: BtfTracePointContext) -> i32 {
+        exec::try_end(&ctx, &RESCUE);
         0
     }
 

@@ -2,7 +2,8 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use wallwatch_common::{
-    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PathState, SCRATCH_BYTES, SECTIONS_BYTES_MAX,
+    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PATH_STEPS, PathState, SCRATCH_BYTES,
+    SECTIONS_BYTES_MAX,
 };
 
 use crate::task::{has, offset, read};
@@ -139,16 +140,16 @@ struct Links {
     name: u64,
 }
 
-/// Takes at most `STEPS` steps, if the walk is not at its end yet.
+/// Takes at most [`PATH_STEPS`] steps, if the walk is not at its end yet.
 ///
 /// The state is `Known` only when the walk came to the root of a mount namespace; whatever else
 /// happens, the section must not be taken for a path.
 #[inline(always)]
-pub(crate) fn go_on<const STEPS: usize>(walk: Walk, scratch: *mut u8) {
+pub(crate) fn go_on(walk: Walk, scratch: *mut u8) {
     if !walk.is_out_of_steps() {
         return;
     }
-    match try_steps::<STEPS>(walk, scratch) {
+    match try_steps(walk, scratch) {
         Some(Outcome::End(state)) => walk.set_state(state),
         Some(Outcome::OutOfSteps) => {}
         None => walk.set_state(PathState::Fault),
@@ -162,13 +163,13 @@ enum Outcome {
 
 /// `None` when a read failed.
 #[inline(always)]
-fn try_steps<const STEPS: usize>(walk: Walk, scratch: *mut u8) -> Option<Outcome> {
+fn try_steps(walk: Walk, scratch: *mut u8) -> Option<Outcome> {
     let at = walk.at();
     let mut dentry = walk.get(DENTRY);
     let mut mount = walk.get(MOUNT);
     let mut mount_root = walk.get(MOUNT_ROOT);
     let mut step = 0;
-    while step < STEPS {
+    while step < PATH_STEPS {
         step += 1;
         if dentry == mount_root {
             let parent = read::<u64>(mount + offset(Member::MountParent))?;

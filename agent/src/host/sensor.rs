@@ -334,7 +334,7 @@ fn fill_urgent_names(ebpf: &mut Ebpf, keys: Vec<[u8; NAME_KEY_BYTES]>) -> Result
 /// With `rescues` the second exec program is attached too, after the first: they run in this order.
 fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)>, SensorError> {
     let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
-    let mut called = vec![("argv_rest", "ARGV_REST", 0), ("deep", "DEEP", 0)];
+    let mut called = vec![("argv_rest", "ARGV_REST", 0), ("exec_end", "EXEC_END", 0)];
     let mut programs = vec![
         ("fork", "sched_process_fork"),
         ("exit", "sched_process_exit"),
@@ -342,7 +342,7 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)
     ];
     if rescues {
         called.push(("argv_rest_rescue", "ARGV_REST", 1));
-        called.push(("deep_rescue", "DEEP", 1));
+        called.push(("exec_end_rescue", "EXEC_END", 1));
         programs.push(("exec_rescue", EXEC));
     }
     for (name, map, index) in called {
