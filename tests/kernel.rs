@@ -303,46 +303,75 @@ fn run_memfd() {
 }
 
 #[test]
-fn a_deep_path_is_whole_and_a_deeper_one_is_unknown() {
-    if !can_run("a_deep_path_is_whole_and_a_deeper_one_is_unknown") {
+fn a_path_is_whole_however_deep_and_unknown_beyond_the_kernels_own_bound() {
+    if !can_run("a_path_is_whole_however_deep_and_unknown_beyond_the_kernels_own_bound") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut deep = folder.path().to_owned();
-    for _ in 0..40 {
-        deep.push("d");
-    }
-    let mut deeper = deep.clone();
-    for _ in 0..40 {
-        deeper.push("d");
-    }
-    fs::create_dir_all(&deeper).unwrap();
+    let path_of = |name: &str, count: usize| {
+        let mut path = folder.path().to_owned();
+        path.extend(std::iter::repeat_n(name, count));
+        path.join("tiny")
+    };
+    let long = "n".repeat(255);
+    let base = folder.path().as_os_str().len();
+    // PATH_MAX is 4096, with the NUL at the end.
+    let deepest = (4095 - base - "/tiny".len()) / 2;
     let recording = Agent::record();
-    for path in [deep.join("tiny"), deeper.join("tiny")] {
-        tiny_elf::write(&path).unwrap();
-        assert!(
-            std::process::Command::new(&path)
-                .status()
-                .unwrap()
-                .success()
-        );
+    let paths = [
+        path_of("d", 40),
+        path_of("e", 200),
+        path_of("f", deepest),
+        path_of(&long, 15),
+    ];
+    for path in &paths {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        tiny_elf::write(path).unwrap();
+        assert!(std::process::Command::new(path).status().unwrap().success());
     }
+    run_beyond_path_max(folder.path());
     let stopped = recording.stop();
-    let of = |path: &Path| {
+    for path in &paths {
         let name = path.to_str().unwrap();
-        stopped
+        let exec = stopped
             .recording
             .iter()
-            .find(|exec| exec["filename"] == name)
-            .unwrap()
-    };
-    assert_eq!(
-        of(&deep.join("tiny"))["exe"].as_str(),
-        deep.join("tiny").to_str()
-    );
-    let unknown = of(&deeper.join("tiny"));
+            .find(|exec| exec["filename"] == name);
+        assert_eq!(exec.expect(name)["exe"], name);
+    }
+    let is_beyond = |exec: &&Value| exec["comm"] == "beyond";
+    let unknown = stopped
+        .recording
+        .iter()
+        .find(is_beyond)
+        .expect("the longest");
     assert_eq!(unknown["exe"], Value::Null);
     assert_eq!(unknown["exe_unknown"], "unfinished");
+}
+
+/// Runs a program whose path has more than 4096 bytes, step by step from open folders.
+fn run_beyond_path_max(base: &Path) {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    use std::os::fd::{AsRawFd, OwnedFd};
+    let name = "b".repeat(200);
+    let mut folder: OwnedFd = fs::File::open(base).unwrap().into();
+    for _ in 0..25 {
+        mkdirat(&folder, name.as_str(), Mode::S_IRWXU).unwrap();
+        folder = openat(&folder, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
+    let path = format!(
+        "/proc/{}/fd/{}/beyond",
+        std::process::id(),
+        folder.as_raw_fd()
+    );
+    tiny_elf::write(Path::new(&path)).unwrap();
+    assert!(
+        std::process::Command::new(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -515,22 +544,10 @@ fn the_kernel_programs_own_log_can_be_switched_on() {
     if !can_run("the_kernel_programs_own_log_can_be_switched_on") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut deep = folder.path().to_owned();
-    for _ in 0..80 {
-        deep.push("d");
-    }
-    fs::create_dir_all(&deep).unwrap();
-    let tiny = deep.join("tiny");
-    tiny_elf::write(&tiny).unwrap();
-    let agent = Agent::run("[sensor]\nkernel_log = \"debug\"\n");
-    assert!(
-        std::process::Command::new(&tiny)
-            .status()
-            .unwrap()
-            .success()
-    );
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let (_folder, stub) = stub();
+    let mut agent = Agent::run("[sensor]\nkernel_log = \"debug\"\n");
+    run_stub(&stub, &["detached"]);
+    agent.wait_for_alert(|alert| alert["parent"]["executable_unknown"] == "detached");
     let stopped = agent.stop();
-    assert!(stopped.log.contains("is unknown: 2"), "{}", stopped.log);
+    assert!(stopped.log.contains("is unknown: 5"), "{}", stopped.log);
 }

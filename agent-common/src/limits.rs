@@ -20,17 +20,18 @@ pub const FILENAME_BYTES_MAX: usize = 4096;
 /// (`include/uapi/linux/binfmts.h`).
 pub const INTERP_BYTES_MAX: usize = 256;
 
-/// Most bytes of one path section. A path may be longer than `PATH_MAX` when it was built by
-/// relative steps; then its state is [`Unfinished`](crate::PathState::Unfinished).
+/// Most bytes of a path: `PATH_MAX`. One may be longer when it was built by relative steps; then its state
+/// is [`Unfinished`](crate::PathState::Unfinished).
 pub const PATH_BYTES_MAX: usize = 4096;
 
 /// Most bytes of one path component, NUL included: `NAME_MAX` and one more
 /// (`include/uapi/linux/limits.h`).
 pub const COMPONENT_BYTES_MAX: usize = 256;
 
-/// Most steps of a path walk; a component is a step and a mount crossed is a step. Bounded by what
-/// the verifier of Linux 5.10 accepts for two walks in one program (one million instructions).
-pub const PATH_STEPS_MAX: usize = 64;
+/// Steps of a path walk in one run of a program; a component is a step and a mount crossed is a step. Nearly
+/// every path is done by then; for a deeper one the program calls itself, at most 32 times in all
+/// (`MAX_TAIL_CALL_CNT`, `include/linux/bpf.h`). A path of `PATH_MAX` with names of one letter has 2048.
+pub const PATH_STEPS: usize = 128;
 
 /// Where argv begins at the latest: all that stands before it, rounded up to a power of two so that
 /// the verifier can bound it with a mask.

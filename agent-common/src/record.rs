@@ -129,8 +129,7 @@ pub enum PathState {
     Known = 0,
     /// There is no executable: a kernel thread, or a process whose memory is gone.
     Absent = 1,
-    /// More steps than [`PATH_STEPS_MAX`](crate::PATH_STEPS_MAX) or more bytes than
-    /// [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX).
+    /// More bytes than [`PATH_BYTES_MAX`](crate::PATH_BYTES_MAX), or more mounts than a walk follows.
     Unfinished = 2,
     /// A read failed.
     Fault = 3,
@@ -141,6 +140,8 @@ pub enum PathState {
     Detached = 5,
     /// The kernel lacks a member that the walk needs.
     Unsupported = 6,
+    /// The walk has yet to be made. No record that is sent has it.
+    Pending = 7,
 }
 
 /// Bits of [`ExecRecord::flags`].

@@ -14,7 +14,8 @@ use wallwatch_common::{
 
 use crate::{
     argv,
-    maps::{FIRST, Lane, RESCUE, count},
+    maps::{EXEC_END, FIRST, Lane, RESCUE, count},
+    parent::Parent,
     path::{self, Walk},
     rescue,
     submit::{is_urgent, submit},
@@ -60,6 +61,7 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
     let parent: *const u8 = unsafe { load(task, Member::TaskRealParent) };
     // SAFETY: `task` is an argument of the tracepoint, and a plain load from it gave `parent`.
     unsafe { identify(record, task, parent) };
+    Parent::of(scratch).identify(parent as u64);
     record.tid = old_tid;
 
     let mut at = size_of::<ExecRecord>();
@@ -68,54 +70,105 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
 
     // SAFETY: `binprm` is an argument of the tracepoint.
     let exe_file: *const u8 = unsafe { load(binprm, Member::BinprmFile) };
-    let exe_at = at & (SECTIONS_BYTES_MAX - 1);
-    let exe = path::walk(scratch, exe_at, exe_file as u64 + offset(Member::FilePath));
-    at = exe.end();
     (record.exe_inode, record.exe_device) = file_identity(exe_file as u64);
-    record.exe_path_bytes = (at - exe_at) as u32;
-    record.exe_state = exe.state();
-    let exe_removed = exe.deleted() || exe.pseudo();
+    at &= SECTIONS_BYTES_MAX - 1;
+    let exe = Walk::begin(scratch, at, exe_file as u64 + offset(Member::FilePath));
+    call_end(ctx, lane);
+    // That cannot happen; still the exec is told of, without its paths.
+    exe.set_state(PathState::Unsupported);
+    settle_exe(record, exe);
+    record.parent_path_bytes = 0;
+    record.parent_state = PathState::Unsupported as u8;
+    // SAFETY: `task` is an argument of the tracepoint.
+    unsafe { finish(ctx, lane, record, scratch, task) };
+}
+
+/// The end of an exec's record, in a program of its own: both paths, one after the other, as many steps at a
+/// time as the verifier takes, then argv. With it in the first program, the verifier would check each path
+/// once for each end of what comes before.
+#[inline(always)]
+pub(crate) fn try_end(ctx: &BtfTracePointContext, lane: &Lane) {
+    let Some(scratch) = lane.scratch() else {
+        return;
+    };
+    let task: *const u8 = ctx.arg(0);
+    // SAFETY: as in `gather`; this is still the same run on this processor.
+    let record = unsafe { &mut *scratch.cast::<ExecRecord>() };
+    let walk = Walk::of(scratch);
+    path::go_on(walk, scratch);
+    if walk.is_out_of_steps() {
+        call_end(ctx, lane);
+    }
+    if record.exe_state == PathState::Pending as u8 {
+        settle_exe(record, walk);
+        // SAFETY: `task` is an argument of the tracepoint.
+        unsafe { begin_parent(record, scratch, walk.end(), task) };
+        call_end(ctx, lane);
+    }
+    // SAFETY: `task` is an argument of the tracepoint.
+    unsafe { settle_parent(record, scratch, walk, task) };
+    // SAFETY: `task` is an argument of the tracepoint.
+    unsafe { finish(ctx, lane, record, scratch, task) };
+}
+
+/// Comes back only if the program cannot be called: after 32 calls, with a path that is unfinished.
+#[inline(always)]
+fn call_end(ctx: &BtfTracePointContext, lane: &Lane) {
+    // SAFETY: the agent puts only the program of this lane there.
+    unsafe { EXEC_END.tail_call(ctx, lane.index) };
+}
+
+/// Enters what the walk of the new program's path found.
+#[inline(always)]
+fn settle_exe(record: &mut ExecRecord, walk: Walk) {
+    record.exe_path_bytes = (walk.end() - walk.at()) as u32;
+    record.exe_state = walk.state();
     record.flags |=
-        bit(exe.deleted(), ExecFlags::EXE_DELETED) | bit(exe.pseudo(), ExecFlags::EXE_PSEUDO);
-    if record.exe_state != PathState::Known as u8 {
-        count(counters, Counter::ExePathUnknown);
-        debug!(
-            ctx,
-            "path of process {} is unknown: {}", record.tgid, record.exe_state
-        );
-    }
+        bit(walk.deleted(), ExecFlags::EXE_DELETED) | bit(walk.pseudo(), ExecFlags::EXE_PSEUDO);
+}
 
-    // SAFETY: `task` is an argument of the tracepoint.
-    let parent = unsafe { parent_path(record, scratch, at, task, parent) };
-    let parent_end = parent.end();
-    record.parent_path_bytes = (parent_end - at) as u32;
-    record.parent_state = parent.state();
-    record.flags |= bit(parent.deleted(), ExecFlags::PARENT_DELETED)
-        | bit(parent.pseudo(), ExecFlags::PARENT_PSEUDO);
-    if record.parent_state != PathState::Known as u8 {
-        count(counters, Counter::ParentPathUnknown);
-        debug!(
-            ctx,
-            "path of the parent of {} is unknown: {}", record.tgid, record.parent_state
-        );
+/// What is left when both paths are settled: argv, and the way to the agent.
+///
+/// # Safety
+/// `task` is the tracepoint's.
+#[inline(always)]
+unsafe fn finish(
+    ctx: &BtfTracePointContext,
+    lane: &Lane,
+    record: &mut ExecRecord,
+    scratch: *mut u8,
+    task: *const u8,
+) {
+    let counters = lane.counters;
+    for (state, whose, counter) in [
+        (record.exe_state, 0, Counter::ExePathUnknown),
+        (record.parent_state, 1, Counter::ParentPathUnknown),
+    ] {
+        if state != PathState::Known as u8 {
+            count(counters, counter);
+            debug!(
+                ctx,
+                "path {} of process {} is unknown: {}", whose, record.tgid, state
+            );
+        }
     }
-    at = parent_end;
-
-    // SAFETY: `task` is an argument of the tracepoint.
+    let at = Walk::of(scratch).end();
+    // SAFETY: by the caller's promise.
     let mm: *const u8 = unsafe { load(task, Member::TaskMm) };
     // SAFETY: a plain load from the task gave `mm`.
     let copied = unsafe { argv::copy(counters, scratch, at, mm) };
     record.argv_bytes_full = copied.bytes_full;
     record.argv_bytes = copied.bytes as u32;
-
-    // SAFETY: `task` is an argument of the tracepoint.
+    // SAFETY: by the caller's promise.
     record.flags |= copied.flags | unsafe { null_outputs(task) };
     let bytes = at + copied.bytes;
     record.header.bytes = bytes as u32;
 
-    // SAFETY: `exe_at` is below `SECTIONS_BYTES_MAX`, and the scratch goes on after that.
-    let named_urgent = unsafe { is_urgent(scratch.add(exe_at)) };
-    submit(counters, scratch, bytes, named_urgent || exe_removed);
+    let exe_at = size_of::<ExecRecord>() + (record.filename_bytes + record.interp_bytes) as usize;
+    // SAFETY: the mask keeps it below `SECTIONS_BYTES_MAX`, and the scratch goes on after that.
+    let named_urgent = unsafe { is_urgent(scratch.add(exe_at & (SECTIONS_BYTES_MAX - 1))) };
+    let removed = record.flags & (ExecFlags::EXE_DELETED | ExecFlags::EXE_PSEUDO) != 0;
+    submit(counters, scratch, bytes, named_urgent || removed);
     if copied.flags & ExecFlags::ARGV_CONTINUED != 0 {
         // SAFETY: a plain load from the task gave `mm`.
         unsafe { argv::send_rest(ctx, lane, scratch, mm) };
@@ -169,6 +222,9 @@ unsafe fn identify(record: &mut ExecRecord, task: *const u8, parent: *const u8) 
     }
     record.padding = [0; 2];
     record.flags = 0;
+    record.exe_state = PathState::Pending as u8;
+    record.parent_inode = 0;
+    record.parent_device = 0;
     // SAFETY: `task` is known by type.
     unsafe { namespaces(record, task) };
 }
@@ -261,43 +317,40 @@ fn copy_string<const MAX: usize>(scratch: *mut u8, at: usize, string: u64) -> us
     at + (length as usize & (2 * MAX - 1))
 }
 
-/// Path and identity of the parent's executable. Nothing pins the parent, its memory or its file during
-/// the walk, so all three are read again afterwards: if one changed, the path is unknown. `parent` is the
-/// task whose id the record has.
+/// Begins the walk of the parent's path. Nothing pins the parent, its memory or its file during the walk;
+/// [`settle_parent`] looks whether they are still the same.
 ///
 /// # Safety
-/// `task` is a task the verifier knows by type.
+/// `task` is the tracepoint's.
 #[inline(always)]
-unsafe fn parent_path(
-    record: &mut ExecRecord,
-    scratch: *mut u8,
-    at: usize,
-    task: *const u8,
-    parent: *const u8,
-) -> Walk {
-    record.parent_inode = 0;
-    record.parent_device = 0;
-    // SAFETY: every load below is from a task, or from a pointer that a plain load gave and that is not
-    // null.
-    unsafe {
-        let mm: *const u8 = load(parent, Member::TaskMm);
-        if mm.is_null() {
-            return absent(scratch, at);
-        }
-        let file: *const u8 = load(mm, Member::MmExeFile);
-        if file.is_null() {
-            return absent(scratch, at);
-        }
-        (record.parent_inode, record.parent_device) = file_identity(file as u64);
-        let walk = path::walk(scratch, at, file as u64 + offset(Member::FilePath));
-        let parent_after: *const u8 = load(task, Member::TaskRealParent);
-        let mm_after: *const u8 = load(parent_after, Member::TaskMm);
-        let file_after = read::<u64>(mm_after as u64 + offset(Member::MmExeFile));
-        if parent_after != parent || mm_after != mm || file_after != Some(file as u64) {
-            walk.set_state(PathState::Changed);
-        }
-        walk
+unsafe fn begin_parent(record: &mut ExecRecord, scratch: *mut u8, at: usize, task: *const u8) {
+    // SAFETY: by the caller's promise.
+    let seen = unsafe { Parent::load(task) };
+    Parent::of(scratch).keep(seen);
+    if seen.file == 0 {
+        Walk::none(scratch, at, PathState::Absent);
+        return;
     }
+    (record.parent_inode, record.parent_device) = file_identity(seen.file);
+    Walk::begin(scratch, at, seen.file + offset(Member::FilePath));
+}
+
+/// Enters what the walk of the parent's path found. If the parent is not the one whose id the record has, or
+/// its memory or its executable is another by now, the path is unknown.
+///
+/// # Safety
+/// `task` is the tracepoint's.
+#[inline(always)]
+unsafe fn settle_parent(record: &mut ExecRecord, scratch: *mut u8, walk: Walk, task: *const u8) {
+    // SAFETY: by the caller's promise.
+    let now = unsafe { Parent::load(task) };
+    if !Parent::of(scratch).is(now) || now.task != Parent::of(scratch).identified() {
+        walk.set_state(PathState::Changed);
+    }
+    record.parent_path_bytes = (walk.end() - walk.at()) as u32;
+    record.parent_state = walk.state();
+    record.flags |= bit(walk.deleted(), ExecFlags::PARENT_DELETED)
+        | bit(walk.pseudo(), ExecFlags::PARENT_PSEUDO);
 }
 
 /// Inode number and device of an open file; zeros where they cannot be read.
@@ -319,13 +372,6 @@ fn file_identity(file: u64) -> (u64, u32) {
         Some((number, device))
     };
     identify().unwrap_or((0, 0))
-}
-
-#[inline(always)]
-fn absent(scratch: *mut u8, at: usize) -> Walk {
-    let walk = Walk::begin(scratch, at);
-    walk.set_state(PathState::Absent);
-    walk
 }
 
 /// Which of the file descriptors 1 and 2 are `/dev/null`, as bits of [`ExecFlags`].

@@ -18,6 +18,8 @@ mod lineage;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod parent;
+#[cfg(target_arch = "bpf")]
 mod path;
 #[cfg(target_arch = "bpf")]
 mod rescue;
@@ -48,6 +50,20 @@ mod programs {
     #[btf_tracepoint(function = "sched_process_exec")]
     pub(crate) fn exec_rescue(ctx: BtfTracePointContext) -> i32 {
         exec::try_rescue(&ctx);
+        0
+    }
+
+    /// Never attached: `exec` calls it, and it calls itself.
+    #[btf_tracepoint(function = "sched_process_exec")]
+    pub(crate) fn exec_end(ctx: BtfTracePointContext) -> i32 {
+        exec::try_end(&ctx, &FIRST);
+        0
+    }
+
+    /// The same for `exec_rescue`.
+    #[btf_tracepoint(function = "sched_process_exec")]
+    pub(crate) fn exec_end_rescue(ctx: BtfTracePointContext) -> i32 {
+        exec::try_end(&ctx, &RESCUE);
         0
     }
 

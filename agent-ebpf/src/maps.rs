@@ -49,9 +49,13 @@ pub(crate) static SCRATCH_RESCUE: Array<Scratch> = Array::with_max_entries(1, 0)
 #[map]
 pub(crate) static ARGV_REST: ProgramArray = ProgramArray::with_max_entries(2, 0);
 
+/// The programs that make the end of an exec's record, by [`Lane::index`].
+#[map]
+pub(crate) static EXEC_END: ProgramArray = ProgramArray::with_max_entries(2, 0);
+
 /// What belongs to one of the two exec programs.
 pub(crate) struct Lane {
-    /// Of its program in [`ARGV_REST`].
+    /// Of its programs in [`ARGV_REST`] and [`EXEC_END`].
     pub(crate) index: u32,
     pub(crate) counters: &'static PerCpuArray<u64>,
     scratches: &'static Array<Scratch>,

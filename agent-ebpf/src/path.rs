@@ -2,49 +2,104 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use wallwatch_common::{
-    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PATH_STEPS_MAX, PathState, SCRATCH_BYTES,
+    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PATH_STEPS, PathState, SCRATCH_BYTES,
     SECTIONS_BYTES_MAX,
 };
 
 use crate::task::{has, offset, read};
 
-/// Where a walk stands in the scratch, and what it found. It is kept in the scratch's own memory and
-/// not in registers: the verifier forgets what it knew of a value that went through a map, so that the
-/// many ends of a walk look the same to it and what follows is checked once, not once for each end.
+/// Where a walk stands, and what it found. It is kept in the scratch's own memory and not in registers, for
+/// two reasons. The verifier forgets what it knew of a value that went through a map, so that the many ends
+/// of a walk look the same to it and what follows is checked once, not once for each end. And a walk that is
+/// out of steps goes on in another program.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk(*mut u64);
 
 /// The memory of a walk lies at the end of the scratch, behind all that a record can fill.
-const WALK_MEMORY_AT: usize = SCRATCH_BYTES - 64;
+const WALK_MEMORY_AT: usize = SCRATCH_BYTES - 128;
 
-/// Words of that memory: where the next component goes; a `PathState`; whether the file has been
-/// removed from its directory; whether it stands in no directory.
-const END: usize = 0;
-const STATE: usize = 1;
-const DELETED: usize = 2;
-const PSEUDO: usize = 3;
+/// Words of that memory. Where the section begins, and where the next component goes.
+const BEGIN: usize = 0;
+const END: usize = 1;
+/// A [`PathState`], or [`OUT_OF_STEPS`].
+const STATE: usize = 2;
+/// Whether the file has been removed from its directory; whether it stands in none.
+const DELETED: usize = 3;
+const PSEUDO: usize = 4;
+/// Where the walk stands.
+const DENTRY: usize = 5;
+const MOUNT: usize = 6;
+const MOUNT_ROOT: usize = 7;
+
+const OUT_OF_STEPS: u64 = u64::MAX;
 
 impl Walk {
-    /// A walk that has found nothing yet and will put its components at `at`.
+    /// The walk of this scratch, wherever it stands.
     #[inline(always)]
-    pub(crate) fn begin(scratch: *mut u8, at: usize) -> Self {
+    pub(crate) fn of(scratch: *mut u8) -> Self {
         // SAFETY: the scratch is larger than `WALK_MEMORY_AT`, which is a multiple of 8.
-        let walk = Self(unsafe { scratch.add(WALK_MEMORY_AT).cast() });
+        Self(unsafe { scratch.add(WALK_MEMORY_AT).cast() })
+    }
+
+    /// A walk that finds nothing, for `state`'s reason.
+    #[inline(always)]
+    pub(crate) fn none(scratch: *mut u8, at: usize, state: PathState) -> Self {
+        let walk = Self::of(scratch);
+        walk.put(BEGIN, at as u64);
         walk.put(END, at as u64);
-        walk.put(STATE, PathState::Fault as u64);
+        walk.put(STATE, state as u64);
         walk.put(DELETED, 0);
         walk.put(PSEUDO, 0);
         walk
     }
 
-    /// Where the section ends.
+    /// A walk that puts the components of `struct path` at address `path` to `at`, and has yet to take its
+    /// first step.
+    #[inline(always)]
+    pub(crate) fn begin(scratch: *mut u8, at: usize, path: u64) -> Self {
+        let walk = Self::none(scratch, at, PathState::Fault);
+        if walk.stand_at(path).is_some() {
+            walk.put(STATE, OUT_OF_STEPS);
+        }
+        walk
+    }
+
+    #[inline(always)]
+    fn stand_at(self, path: u64) -> Option<()> {
+        let vfsmount = read::<u64>(path + offset(Member::PathMnt))?;
+        let dentry = read::<u64>(path + offset(Member::PathDentry))?;
+        let mount_root = read::<u64>(vfsmount + offset(Member::VfsmountRoot))?;
+        self.put(DENTRY, dentry);
+        self.put(MOUNT, vfsmount - offset(Member::MountMnt));
+        self.put(MOUNT_ROOT, mount_root);
+        self.put(DELETED, (dentry != mount_root && unhashed(dentry)) as u64);
+        Some(())
+    }
+
+    /// Whether it would go on if it were given more steps.
+    #[inline(always)]
+    pub(crate) fn is_out_of_steps(self) -> bool {
+        self.get(STATE) == OUT_OF_STEPS
+    }
+
+    /// Where the section begins.
+    #[inline(always)]
+    pub(crate) fn at(self) -> usize {
+        self.get(BEGIN) as usize & (SECTIONS_BYTES_MAX - 1)
+    }
+
+    /// Where it ends.
     #[inline(always)]
     pub(crate) fn end(self) -> usize {
         self.get(END) as usize & (SECTIONS_BYTES_MAX - 1)
     }
 
+    /// A [`PathState`]. A walk that was not brought to its end has not finished.
     #[inline(always)]
     pub(crate) fn state(self) -> u8 {
+        if self.is_out_of_steps() {
+            return PathState::Unfinished as u8;
+        }
         self.get(STATE) as u8
     }
 
@@ -85,36 +140,41 @@ struct Links {
     name: u64,
 }
 
-/// Appends the components of `struct path` at address `path` to the scratch, leaf first.
+/// Takes at most [`PATH_STEPS`] steps, if the walk is not at its end yet.
 ///
 /// The state is `Known` only when the walk came to the root of a mount namespace; whatever else
 /// happens, the section must not be taken for a path.
 #[inline(always)]
-pub(crate) fn walk(scratch: *mut u8, at: usize, path: u64) -> Walk {
-    let walk = Walk::begin(scratch, at);
-    if let Some(state) = try_walk(walk, scratch, at, path) {
-        walk.set_state(state);
+pub(crate) fn go_on(walk: Walk, scratch: *mut u8) {
+    if !walk.is_out_of_steps() {
+        return;
     }
-    walk
+    match try_steps(walk, scratch) {
+        Some(Outcome::End(state)) => walk.set_state(state),
+        Some(Outcome::OutOfSteps) => {}
+        None => walk.set_state(PathState::Fault),
+    }
+}
+
+enum Outcome {
+    End(PathState),
+    OutOfSteps,
 }
 
 /// `None` when a read failed.
 #[inline(always)]
-fn try_walk(walk: Walk, scratch: *mut u8, at: usize, path: u64) -> Option<PathState> {
-    let vfsmount = read::<u64>(path + offset(Member::PathMnt))?;
-    let mut dentry = read::<u64>(path + offset(Member::PathDentry))?;
-    let mut mount_root = read::<u64>(vfsmount + offset(Member::VfsmountRoot))?;
-    let mut mount = vfsmount - offset(Member::MountMnt);
-    if dentry != mount_root && unhashed(dentry) {
-        walk.put(DELETED, 1);
-    }
+fn try_steps(walk: Walk, scratch: *mut u8) -> Option<Outcome> {
+    let at = walk.at();
+    let mut dentry = walk.get(DENTRY);
+    let mut mount = walk.get(MOUNT);
+    let mut mount_root = walk.get(MOUNT_ROOT);
     let mut step = 0;
-    while step < PATH_STEPS_MAX {
+    while step < PATH_STEPS {
         step += 1;
         if dentry == mount_root {
             let parent = read::<u64>(mount + offset(Member::MountParent))?;
             if parent == mount {
-                return root_state(mount);
+                return root_state(mount).map(Outcome::End);
             }
             dentry = read::<u64>(mount + offset(Member::MountMountpoint))?;
             mount_root =
@@ -124,26 +184,29 @@ fn try_walk(walk: Walk, scratch: *mut u8, at: usize, path: u64) -> Option<PathSt
         }
         let links = links(dentry)?;
         let end = walk.end();
-        if end - at > PATH_BYTES_MAX - COMPONENT_BYTES_MAX {
-            return Some(PathState::Unfinished);
+        if end - at > PATH_BYTES_MAX {
+            return Some(Outcome::End(PathState::Unfinished));
         }
         walk.put(END, append_name(scratch, end, links.name)? as u64);
         if links.sequence % 2 == 1 || links.sequence != sequence(dentry)? {
-            return Some(PathState::Changed);
+            return Some(Outcome::End(PathState::Changed));
         }
         if links.parent == dentry {
-            // A root that is not its mount's: at the first step the file has no directory (a memfd),
+            // A root that is not its mount's: at the first component the file has no directory (a memfd),
             // later the directory was moved out of the mount.
-            if step > 1 {
-                return Some(PathState::Detached);
+            if end != at {
+                return Some(Outcome::End(PathState::Detached));
             }
             walk.put(PSEUDO, 1);
             walk.put(DELETED, 0);
-            return Some(PathState::Known);
+            return Some(Outcome::End(PathState::Known));
         }
         dentry = links.parent;
     }
-    Some(PathState::Unfinished)
+    walk.put(DENTRY, dentry);
+    walk.put(MOUNT, mount);
+    walk.put(MOUNT_ROOT, mount_root);
+    Some(Outcome::OutOfSteps)
 }
 
 /// Copies one component, with its NUL; returns where it ends.

@@ -36,7 +36,7 @@ mod requirements;
 mod series;
 mod sources;
 
-const TIMEOUT_S: u64 = 300;
+const TIMEOUT_S: u64 = 900;
 const FILTER: &str = "kernel::";
 
 #[derive(Debug, Clone, clap::Args)]

@@ -334,19 +334,20 @@ fn fill_urgent_names(ebpf: &mut Ebpf, keys: Vec<[u8; NAME_KEY_BYTES]>) -> Result
 /// With `rescues` the second exec program is attached too, after the first: they run in this order.
 fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)>, SensorError> {
     let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
-    let mut rests = vec!["argv_rest"];
+    let mut called = vec![("argv_rest", "ARGV_REST", 0), ("exec_end", "EXEC_END", 0)];
     let mut programs = vec![
         ("fork", "sched_process_fork"),
         ("exit", "sched_process_exit"),
         ("exec", EXEC),
     ];
     if rescues {
-        rests.push("argv_rest_rescue");
+        called.push(("argv_rest_rescue", "ARGV_REST", 1));
+        called.push(("exec_end_rescue", "EXEC_END", 1));
         programs.push(("exec_rescue", EXEC));
     }
-    for (index, name) in rests.into_iter().enumerate() {
+    for (name, map, index) in called {
         load_btf(ebpf, name, EXEC, &btf)?;
-        enter_rest(ebpf, name, index as u32)?;
+        enter(ebpf, name, map, index)?;
     }
     let mut links = Vec::new();
     for (name, tracepoint) in programs {
@@ -382,7 +383,12 @@ fn load_btf(
 }
 
 /// Puts a program where the exec programs call it.
-fn enter_rest(ebpf: &mut Ebpf, name: &'static str, index: u32) -> Result<(), SensorError> {
+fn enter(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    map_name: &'static str,
+    index: u32,
+) -> Result<(), SensorError> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
     let fd = program
         .fd()
@@ -391,7 +397,6 @@ fn enter_rest(ebpf: &mut Ebpf, name: &'static str, index: u32) -> Result<(), Sen
             name,
             source: Box::new(source),
         })?;
-    let map_name = "ARGV_REST";
     let map = ebpf.map_mut(map_name).ok_or(SensorError::ObjectLacks {
         what: "map",
         name: map_name,
