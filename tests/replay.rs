@@ -90,7 +90,7 @@ fn a_bad_line_is_named_and_skipped_and_the_exit_status_says_so() {
     assert_eq!(status, 65);
     assert_eq!(alerts.last().unwrap()["count"], 12);
     assert!(
-        complaints.contains("input.jsonl:1: true is no time"),
+        complaints.contains("input.jsonl:1: \"true\" is no time"),
         "{complaints}"
     );
     let last = text.lines().count() + 3;
@@ -98,6 +98,64 @@ fn a_bad_line_is_named_and_skipped_and_the_exit_status_says_so() {
         complaints.contains(&format!("input.jsonl:{last}: expected ident")),
         "{complaints}"
     );
+}
+
+/// An exec that the rule counts.
+fn matching(time: u64, parent: u32, port: &str) -> String {
+    let command = format!("iptables -I OUTPUT -p tcp --dport {port} -j ACCEPT &>/dev/null");
+    let exec = serde_json::json!({
+        "time": time, "pid": 4000, "ppid": parent, "uid": 0, "exe": "/usr/bin/bash",
+        "argv": ["sh", "-c", command], "parent_exe": "/tmp/cpd",
+    });
+    format!("{exec}\n")
+}
+
+#[test]
+fn execs_that_come_too_late_are_said_in_one_line_and_by_the_exit_status() {
+    // Newest first: of this group only the latest exec is held, two hours after the attack.
+    let hour = 3600;
+    let mut newest_first = matching(100 * hour, 7, "22");
+    for (second, port) in [(3, "995"), (2, "989"), (1, "636")] {
+        newest_first.push_str(&matching(98 * hour + second, 7, port));
+    }
+    let (status, alerts, complaints) = replay(&newest_first, &["--window", "sliding"]);
+    assert_eq!((status, alerts.len()), (65, 0), "{complaints}");
+    assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    for part in ["ERROR", "too late", "time: 3;", "sorted by time"] {
+        assert!(complaints.contains(part), "{part:?} is not in {complaints}");
+    }
+
+    let mut lines: Vec<&str> = newest_first.lines().collect();
+    lines.reverse();
+    let (status, alerts, complaints) = replay(&lines.join("\n"), &["--window", "sliding"]);
+    assert_eq!((status, alerts.len()), (0, 2), "{complaints}");
+}
+
+#[test]
+fn an_exec_whose_group_was_given_up_by_then_is_too_late_too() {
+    let hour = 3600;
+    let text = matching(hour, 7, "636")
+        + &matching(9 * hour, 8, "22")
+        + &matching(hour + 1, 7, "989")
+        + &matching(hour + 2, 7, "995");
+    for window in ["sliding", "tumbling"] {
+        let (status, alerts, complaints) = replay(&text, &["--window", window]);
+        assert_eq!((status, alerts.len()), (65, 0), "{complaints}");
+        assert!(complaints.contains("sorted by time"), "{complaints}");
+    }
+}
+
+#[test]
+fn groups_that_found_no_room_are_said_and_leave_the_exit_status_alone() {
+    let text: String = (1..5000)
+        .map(|parent| matching(1000, parent, "636"))
+        .collect();
+    let (status, alerts, complaints) = replay(&text, &[]);
+    assert_eq!((status, alerts.len()), (0, 0), "{complaints}");
+    assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    for part in ["WARN", "groups given up for lack of room: 903;"] {
+        assert!(complaints.contains(part), "{part:?} is not in {complaints}");
+    }
 }
 
 #[test]

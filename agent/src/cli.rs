@@ -11,7 +11,7 @@ Exit status:
    0  success
    1  check: the configuration is not valid
   64  the command line is wrong
-  65  replay: some lines could not be read; the rest was processed
+  65  replay: some lines could not be read or came too late; the rest was processed
   66  the input could not be opened
   69  the kernel lacks what the sensor needs
   70  a fault of wallwatch itself

@@ -1,7 +1,7 @@
 //! The outside: turns alerts into lines and lines into copies that last.
 
 pub mod encode;
-mod lane;
 pub mod local_log;
+mod queue;
 mod stdout;
 pub mod writer;

@@ -278,7 +278,7 @@ impl<'de> Deserialize<'de> for Seconds {
         nanoseconds(text).map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
             de::Error::custom(format!(
-                "{shown} is no time, expected seconds as a decimal number, not negative"
+                "{shown:?} is no time, expected seconds as a decimal number, not negative"
             ))
         })
     }
@@ -401,12 +401,17 @@ mod tests {
             (
                 "1795488043.803",
                 "-5",
-                "-5 is no time, expected seconds as a decimal number",
+                "\"-5\" is no time, expected seconds as a decimal number",
             ),
             (
                 "1795488043.803",
                 "\"now\"",
-                "\"now\" is no time, expected seconds",
+                r#""\"now\"" is no time, expected seconds"#,
+            ),
+            (
+                "1795488043.803",
+                "\"\u{202e}x\"",
+                r#""\"\u{202e}x\"" is no time"#,
             ),
             ("\"uid\": 0,", "", "missing field `uid`"),
             ("\"true\"", "7", "expected a string or {\"base64\": \"…\"}"),

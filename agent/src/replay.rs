@@ -14,8 +14,9 @@ use crate::pipeline::alert::Alert;
 use crate::pipeline::exec::{Event, Exec, Time};
 use crate::recording;
 
-/// Longest line that is read: an exec of 2 MiB of arguments in which every byte is escaped.
-const LINE_BYTES_MAX: u64 = 16 << 20;
+/// Longest line that is read: 6 MiB of arguments, the most that an exec can have, each a single byte
+/// that has to be written as base64.
+const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,11 +24,14 @@ pub struct Summary {
     pub execs: u64,
     pub lines_skipped: u64,
     pub alert_lines: u64,
+    /// Came when what they belong with was over.
+    pub execs_late: u64,
+    pub groups_evicted: u64,
 }
 
 impl Summary {
     pub fn exit_code(self) -> ExitCode {
-        if self.lines_skipped > 0 {
+        if self.lines_skipped > 0 || self.execs_late > 0 {
             ExitCode::DataError
         } else {
             ExitCode::Success
@@ -44,7 +48,7 @@ pub fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
 }
 
 /// Replays `input` and writes its alerts to `output`. A bad line is named on standard error, with
-/// `name` and its number, and skipped.
+/// `name` and its number, and skipped. What may have been missed is said there in the end.
 pub fn replay(
     mut pipeline: Pipeline,
     name: &Path,
@@ -84,7 +88,28 @@ pub fn replay(
     pipeline.handle_end(now);
     summary.alert_lines += write_alerts(&mut pipeline, &mut output, shape)?;
     output.flush().context("write the alerts")?;
+    let counters = pipeline.detector().counters();
+    summary.execs_late = counters.late;
+    summary.groups_evicted = counters.groups_evicted;
+    say_what_may_be_missed(name, summary);
     Ok(summary)
+}
+
+fn say_what_may_be_missed(name: &Path, summary: Summary) {
+    let name = name.display();
+    if summary.execs_late > 0 {
+        tracing::error!(
+            "{name}: execs that came too late to be counted with others of their time: {}; \
+             the recording should be sorted by time",
+            summary.execs_late
+        );
+    }
+    if summary.groups_evicted > 0 {
+        tracing::warn!(
+            "{name}: groups given up for lack of room: {}; an attack may have been among them",
+            summary.groups_evicted
+        );
+    }
 }
 
 fn parse(line: &[u8]) -> Result<Exec, String> {

@@ -97,16 +97,12 @@ fn measure(
 ) -> anyhow::Result<Report> {
     let comparisons = pairing::compare(bench, rounds, gate)?;
     eprintln!("kernel programs");
-    let kernel_programs = match kernel_programs::measure(bench, gate) {
-        Ok(programs) => programs,
-        // A kernel before 5.8, or one without the statistics. All else stands without them.
-        Err(error) => {
-            eprintln!("left out: {error:#}");
-            Vec::new()
-        }
-    };
+    // A kernel before 5.8, or one without the statistics, or others who never rest. All else stands
+    // without them.
+    let kernel_programs =
+        kernel_programs::measure(bench, gate).map_err(|error| format!("{error:#}"));
     eprintln!("latency");
-    let latency = Latency::measure(bench)?;
+    let latency = Latency::measure(bench, gate)?;
     Ok(Report {
         machine: machine::describe(),
         comparisons,

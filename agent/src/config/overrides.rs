@@ -1,8 +1,11 @@
 //! The keys of a rule that an operator may set: in the rule's own file, or over it in the
 //! configuration.
 
+use std::collections::BTreeSet;
+
 use crate::pipeline::alert::WindowMode;
-use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, RuleSpec};
+use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, PatternPlace, RuleSpec};
+use crate::pipeline::detect::{Rule, RuleError};
 
 use super::origin::{Origin, Written};
 use super::problem::{Fault, Problem};
@@ -54,13 +57,25 @@ impl Overrides {
         }
     }
 
-    /// Puts what was written over `spec`. Filters are added to those of the rule, everything else
-    /// takes the place of what the rule says.
-    pub(super) fn apply(self, mut spec: RuleSpec) -> Result<RuleSpec, Vec<Problem>> {
-        let problems = self.clash_with(&spec);
-        if !problems.is_empty() {
-            return Err(problems);
+    /// Puts what was written over `spec`, whose clauses stand at `process`. Filters are added to
+    /// those of the rule, everything else takes the place of what the rule says.
+    pub(super) fn apply(self, spec: RuleSpec, process: &Origin) -> Result<RuleSpec, Vec<Problem>> {
+        let mut problems = self.clash_with(&spec);
+        let spec = self.put_over(spec);
+        // What the pipeline would refuse when the agent starts.
+        if let Err(error) = Rule::compile(spec.clone()) {
+            // What was not written here was refused where it was, unless it is the clauses.
+            let place = self.place_of(&error).unwrap_or(process);
+            problems.push(Problem::of_key(place, Fault::Rule(error)));
         }
+        if problems.is_empty() {
+            Ok(spec)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn put_over(&self, mut spec: RuleSpec) -> RuleSpec {
         let Self {
             not_parent_process_path,
             ports,
@@ -76,40 +91,59 @@ impl Overrides {
         put(&mut spec.window.mode, window);
         put(&mut spec.window.span_s, window_span_s);
         put(&mut spec.window.offset_s, window_offset_s);
-        spec.filters
-            .extend(filter.into_iter().flat_map(|filter| filter.value));
-        // Only an offset that stood in the rule can be too long here, and windows that begin an
+        let filters = filter.iter().flat_map(|filter| &filter.value);
+        spec.filters.extend(filters.cloned());
+        // Only an offset that stood in the rule can be too long and right, and windows that begin an
         // offset after a multiple of the span are the same for any multiple of the span more.
         spec.window.offset_s %= spec.window.span_s;
-        Ok(spec)
+        spec
     }
 
-    /// What fits by itself but not with the rest.
+    /// Where the key was written that is to blame. Of two that do not go together it is the one that
+    /// was written here.
+    fn place_of(&self, error: &RuleError) -> Option<&Origin> {
+        let Self {
+            not_parent_process_path,
+            ports,
+            port_count_min,
+            window: _,
+            window_span_s,
+            window_offset_s: _,
+            filter,
+        } = self;
+        let ports = ports.as_ref().map(|ports| &ports.origin);
+        let filter = filter.as_ref().map(|filter| &filter.origin);
+        match error {
+            RuleError::NoProcessClause => None,
+            RuleError::EmptyPort => ports,
+            RuleError::PortCountMin { .. } => {
+                let count_min = port_count_min.as_ref().map(|count_min| &count_min.origin);
+                count_min.or(ports)
+            }
+            RuleError::EmptySpan => window_span_s.as_ref().map(|span_s| &span_s.origin),
+            RuleError::FilterWithoutColumn { .. } | RuleError::ColumnWithoutPattern { .. } => {
+                filter
+            }
+            RuleError::Pattern { place, .. } => match place {
+                PatternPlace::Process => None,
+                PatternPlace::NotParentProcessPath => {
+                    not_parent_process_path.as_ref().map(|globs| &globs.origin)
+                }
+                PatternPlace::Ports => ports,
+                PatternPlace::Filter => filter,
+            },
+        }
+    }
+
+    /// What fits by itself but not with the rest, and would be no fault to a rule.
     fn clash_with(&self, spec: &RuleSpec) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut unfit = |origin: &Origin, expected: String, found: String| {
             problems.push(Problem::of_key(origin, Fault::Unfit { expected, found }));
         };
 
-        let ports = self.ports.as_ref().map_or(&spec.ports, |it| &it.value);
-        let count_min = value_or(self.port_count_min.as_ref(), spec.port_count_min);
-        if (ports.len() as u64) < count_min {
-            if let Some(written) = &self.port_count_min {
-                unfit(
-                    &written.origin,
-                    format!("at most {}, the number of ports", ports.len()),
-                    count_min.to_string(),
-                );
-            } else if let Some(written) = &self.ports {
-                unfit(
-                    &written.origin,
-                    format!("at least {count_min} ports, as `port_count_min` says"),
-                    format!("a list of {}", ports.len()),
-                );
-            }
-        }
-
-        let span_s = value_or(self.window_span_s.as_ref(), spec.window.span_s);
+        let written_span_s = self.window_span_s.as_ref().map(|span_s| span_s.value);
+        let span_s = written_span_s.unwrap_or(spec.window.span_s);
         if let Some(offset) = &self.window_offset_s
             && offset.value >= span_s
         {
@@ -144,24 +178,21 @@ pub(super) fn globs(count_min: usize) -> Texts {
     }
 }
 
-fn put<T>(place: &mut T, written: Option<Written<T>>) {
+fn put<T: Clone>(place: &mut T, written: &Option<Written<T>>) {
     if let Some(written) = written {
-        *place = written.value;
+        place.clone_from(&written.value);
     }
-}
-
-fn value_or(written: Option<&Written<u64>>, otherwise: u64) -> u64 {
-    written.map_or(otherwise, |written| written.value)
 }
 
 fn read_filters(section: &mut Section<'_>) -> Option<Written<Vec<FilterSpec>>> {
     let sections = section.sections("filter", FILTERS_MAX)?;
+    let mut names = BTreeSet::new();
     let mut filters: Vec<FilterSpec> = Vec::new();
     for filter_section in sections.value {
         let Some((name, filter)) = read_filter(filter_section) else {
             continue;
         };
-        if filters.iter().any(|other| other.name == filter.name) {
+        if !names.insert(filter.name.clone()) {
             section.report(
                 &name,
                 Fault::Unfit {
@@ -170,7 +201,8 @@ fn read_filters(section: &mut Section<'_>) -> Option<Written<Vec<FilterSpec>>> {
                 },
             );
         }
-        filters.push(filter);
+        // One without a column has been reported, and makes no rule to be judged further.
+        filters.extend(Some(filter).filter(|filter| !filter.columns.is_empty()));
     }
     Some(Written {
         value: filters,

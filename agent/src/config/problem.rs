@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::pipeline::detect::RuleError;
+
 use super::origin::Origin;
 
 /// Everything that is wrong, in the order of files and lines; never empty.
@@ -111,4 +113,6 @@ pub enum Fault {
     UnknownKey { hint: String },
     #[error("expected {expected}, found {found}")]
     Unfit { expected: String, found: String },
+    #[error(transparent)]
+    Rule(RuleError),
 }

@@ -8,6 +8,7 @@ use crate::pipeline::alert::{RuleIdentity, Severity, WindowMode};
 use crate::pipeline::detect::rule::{RuleSpec, WindowSpec};
 
 use super::file;
+use super::origin::Origin;
 use super::overrides::{Overrides, globs};
 use super::problem::{Problem, Problems};
 use super::section::{Document, Section, Texts};
@@ -23,45 +24,47 @@ const RISK_SCORE_MAX: u64 = 100;
 
 /// The rule that is part of the program.
 pub fn built_in() -> Result<RuleSpec, Problems> {
-    let (spec, problems) = read_built_in();
-    spec.ok_or_else(|| Problems::of(problems))
+    let read = read_built_in().map_err(Problems::of);
+    read.map(|(spec, _)| spec)
 }
 
 /// The rule in the file at `path`.
 pub fn load(path: &Path) -> Result<RuleSpec, Problems> {
-    let (spec, problems) = read(path);
-    spec.ok_or_else(|| Problems::of(problems))
+    let read = read(path).map_err(Problems::of);
+    read.map(|(spec, _)| spec)
 }
 
-pub(super) fn read_built_in() -> (Option<RuleSpec>, Vec<Problem>) {
+pub(super) fn read_built_in() -> Result<(RuleSpec, Origin), Vec<Problem>> {
     parse(Path::new(IPTABLES_FILE).into(), IPTABLES)
 }
 
-/// The rule in the file at `path`, or what is wrong with it.
-pub(super) fn read(path: &Path) -> (Option<RuleSpec>, Vec<Problem>) {
+/// The rule in the file at `path` and the place of its clauses, or what is wrong with it.
+pub(super) fn read(path: &Path) -> Result<(RuleSpec, Origin), Vec<Problem>> {
     let name: Arc<Path> = path.into();
     match file::read(path).and_then(|text| text.ok_or_else(file::missing)) {
         Ok(text) => parse(name, &text),
-        Err(fault) => (None, vec![Problem::of_file(&name, fault)]),
+        Err(fault) => Err(vec![Problem::of_file(&name, fault)]),
     }
 }
 
-/// The rule that `text` is, if nothing is wrong with it.
-pub(super) fn parse(file: Arc<Path>, text: &str) -> (Option<RuleSpec>, Vec<Problem>) {
+/// The rule that `text` is and the place of its clauses, if nothing is wrong with it.
+pub(super) fn parse(file: Arc<Path>, text: &str) -> Result<(RuleSpec, Origin), Vec<Problem>> {
     let document = Document::parse(file, text);
     let rule = read_rule(document.root());
     let mut problems = document.into_problems();
-    let spec = rule.and_then(|(spec, overrides)| {
-        overrides
-            .apply(spec)
-            .map_err(|clashes| problems.extend(clashes))
-            .ok()
-    });
-    (spec.filter(|_| problems.is_empty()), problems)
+    if let Some((spec, process, overrides)) = rule {
+        match overrides.apply(spec, &process) {
+            Ok(spec) if problems.is_empty() => return Ok((spec, process)),
+            Ok(_) => {}
+            Err(more) => problems.extend(more),
+        }
+    }
+    Err(problems)
 }
 
-/// What only the rule's own file says, and the keys that the configuration may set too.
-fn read_rule(mut section: Section<'_>) -> Option<(RuleSpec, Overrides)> {
+/// What only the rule's own file says, with the place of the clauses, and the keys that the
+/// configuration may set too.
+fn read_rule(mut section: Section<'_>) -> Option<(RuleSpec, Origin, Overrides)> {
     let identity = read_identity(&mut section);
     section.require("process", "a list of globs");
     let process = section.texts("process", &globs(1));
@@ -82,9 +85,10 @@ fn read_rule(mut section: Section<'_>) -> Option<(RuleSpec, Overrides)> {
     overrides.port_count_min.as_ref()?;
     overrides.window.as_ref()?;
     overrides.window_span_s.as_ref()?;
+    let process = process?;
     let spec = RuleSpec {
         identity: identity?,
-        process: process?.value,
+        process: process.value,
         not_parent_process_path: Vec::new(),
         port_prefix: port_prefix?.value,
         ports: Vec::new(),
@@ -96,7 +100,7 @@ fn read_rule(mut section: Section<'_>) -> Option<(RuleSpec, Overrides)> {
         },
         filters: Vec::new(),
     };
-    Some((spec, overrides))
+    Some((spec, process.origin, overrides))
 }
 
 fn read_identity(section: &mut Section<'_>) -> Option<RuleIdentity> {

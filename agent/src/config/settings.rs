@@ -79,7 +79,7 @@ pub struct AlertsSettings {
     pub group: String,
     /// Whether each alert goes to standard output too.
     pub stdout: bool,
-    /// How many alerts may wait for the disk.
+    /// How many alerts may wait for the disk, beside the bound on their bytes.
     pub queue_lines: usize,
 }
 
@@ -161,11 +161,11 @@ fn alerts_settings(config: AlertsConfig) -> AlertsSettings {
 fn rule_settings(config: RuleConfig) -> Result<RuleSettings, Vec<Problem>> {
     let RuleConfig { file, overrides } = config;
     let file = file.map(|file| file.value);
-    let (spec, problems) = match &file {
-        Some(path) => rule_file::read(path),
-        None => rule_file::read_built_in(),
+    let (spec, process) = match &file {
+        Some(path) => rule_file::read(path)?,
+        None => rule_file::read_built_in()?,
     };
-    let spec = overrides.apply(spec.ok_or(problems)?)?;
+    let spec = overrides.apply(spec, &process)?;
     Ok(RuleSettings { spec, file })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 
 use crate::pipeline::alert::WindowMode;
-use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, WindowSpec};
+use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, RuleSpec, WindowSpec};
 
 use super::*;
 
@@ -27,8 +27,7 @@ fn check(text: &str, expected: Expect) {
 }
 
 fn check_rule(text: &str, expected: Expect) {
-    let (spec, problems) = rule_file::parse(name("r.toml"), text);
-    assert_eq!(spec, None);
+    let problems = rule_file::parse(name("r.toml"), text).expect_err("nothing wrong");
     expected.assert_eq(&Problems::of(problems).to_string());
 }
 
@@ -339,13 +338,13 @@ fn keys_that_fit_alone_but_not_together_are_told() {
     check(
         r#"ports = ["1", "2"]"#,
         expect![
-            "c.toml:2: key `rules.linux_iptables_firewall_modification.ports`: expected at least 3 ports, as `port_count_min` says, found a list of 2"
+            "c.toml:2: key `rules.linux_iptables_firewall_modification.ports`: port_count_min is 3 and must be from 1 to the number of distinct ports, 2"
         ],
     );
     check(
         "port_count_min = 7",
         expect![
-            "c.toml:2: key `rules.linux_iptables_firewall_modification.port_count_min`: expected at most 6, the number of ports, found 7"
+            "c.toml:2: key `rules.linux_iptables_firewall_modification.port_count_min`: port_count_min is 7 and must be from 1 to the number of distinct ports, 6"
         ],
     );
     check(
@@ -360,6 +359,56 @@ fn keys_that_fit_alone_but_not_together_are_told() {
             "c.toml:2: key `rules.linux_iptables_firewall_modification.window_offset_s`: expected less than 3600, the window's span, found 3600"
         ],
     );
+}
+
+#[test]
+fn what_the_pipeline_would_refuse_is_told_with_its_place() {
+    let long = || "a".repeat(1_000_000);
+    let place = |key: &str| Origin {
+        file: name("c.toml"),
+        line: 9,
+        key: key.to_owned(),
+    };
+    let written = |key, value| {
+        let origin = place(key);
+        Some(Written { value, origin })
+    };
+    let told = |overrides: Overrides, spec| {
+        let problems = overrides.apply(spec, &place("process")).unwrap_err();
+        Problems::of(problems).to_string()
+    };
+    let refused = |key| {
+        format!(
+            "c.toml:9: key `{key}`: a pattern for {key} is refused: \
+             Compiled regex exceeds size limit of 10485760 bytes."
+        )
+    };
+    let spec = rule_file::built_in().unwrap();
+
+    let parents = Overrides {
+        not_parent_process_path: written("not_parent_process_path", vec![long()]),
+        ..Overrides::default()
+    };
+    assert_eq!(
+        told(parents, spec.clone()),
+        refused("not_parent_process_path")
+    );
+
+    let ports = Overrides {
+        ports: written("ports", vec![long()]),
+        port_count_min: Some(Written {
+            value: 1,
+            origin: place("port_count_min"),
+        }),
+        ..Overrides::default()
+    };
+    assert_eq!(told(ports, spec.clone()), refused("ports"));
+
+    let process = RuleSpec {
+        process: vec![long()],
+        ..spec
+    };
+    assert_eq!(told(Overrides::default(), process), refused("process"));
 }
 
 #[test]
@@ -454,8 +503,8 @@ rex = "x"
     check_rule(
         &clashing,
         expect![[r#"
-        r.toml:52: key `port_count_min`: expected at most 6, the number of ports, found 7
-        r.toml:59: key `window_offset_s`: expected less than 3600, the window's span, found 3600"#]],
+            r.toml:52: key `port_count_min`: port_count_min is 7 and must be from 1 to the number of distinct ports, 6
+            r.toml:59: key `window_offset_s`: expected less than 3600, the window's span, found 3600"#]],
     );
 }
 

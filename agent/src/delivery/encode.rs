@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::pipeline::alert::{
-    Alert, AlertState, Ancestor, ClauseMatch, Evidence, Excerpt, WindowMode,
+    Alert, AlertState, Ancestor, Blindness, ClauseMatch, Evidence, Excerpt, WindowMode,
 };
 use crate::pipeline::exec::{ArgvSource, ExePath, Time, Unknown};
 
@@ -22,6 +22,9 @@ use budget::Budget;
 use text::Text;
 
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.
+///
+/// At the top level `seq` and `epoch` are reserved: a store that keeps alerts numbers them there. No
+/// alert may bring them along.
 const SCHEMA: &str = "wallwatch.alert/1";
 
 /// Who an alert is written for.
@@ -190,6 +193,8 @@ struct SensorLine {
     faults: u64,
     lost: u64,
     execs_omitted: u64,
+    processes_exec_omitted: u64,
+    guids_omitted: u64,
 }
 
 /// What a text was before it was cut, and which pieces of it are shown.
@@ -302,12 +307,7 @@ impl<'a> AlertLine<'a> {
             matched: first(matched, budget.items)
                 .map(|clause| clause_line(clause, budget))
                 .collect(),
-            sensor: SensorLine {
-                truncated: blindness.truncated,
-                faults: blindness.faults,
-                lost: blindness.lost,
-                execs_omitted: blindness.execs_omitted,
-            },
+            sensor: sensor_line(blindness),
             cut: cut_line(alert, budget),
         }
     }
@@ -426,6 +426,25 @@ fn clause_line(clause: &ClauseMatch, budget: Budget) -> ClauseLine<'_> {
         clause: Text::whole(clause.as_bytes()).within(budget.field_bytes),
         offset: *offset,
         found: Text::whole(found).within(budget.field_bytes),
+    }
+}
+
+fn sensor_line(blindness: &Blindness) -> SensorLine {
+    let Blindness {
+        truncated,
+        faults,
+        lost,
+        execs_omitted,
+        processes_exec_omitted,
+        guids_omitted,
+    } = *blindness;
+    SensorLine {
+        truncated,
+        faults,
+        lost,
+        execs_omitted,
+        processes_exec_omitted,
+        guids_omitted,
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Group;
 use thiserror::Error;
 
-use super::lane::{AppendError, Log};
+use super::queue::{AppendError, Log, Outcome};
 
 const FILE_MODE: u32 = 0o640;
 /// Until the file belongs to its group.
@@ -71,26 +71,22 @@ impl Log for LocalLog {
 
     fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), AppendError<LocalLogError>> {
         self.follow_rotation().map_err(|error| AppendError {
-            written: 0,
             error,
-            is_final: false,
+            outcome: Outcome::Written(0),
         })?;
         write_lines(&self.file, lines).map_err(|(written, source)| AppendError {
-            written,
             error: LocalLogError::Write {
                 path: self.path.clone(),
                 source,
             },
-            is_final: false,
+            outcome: Outcome::Written(written),
         })?;
         self.file.sync_data().map_err(|source| AppendError {
-            // The kernel holds them; to write them again would only double them.
-            written: lines.len(),
             error: LocalLogError::Sync {
                 path: self.path.clone(),
                 source,
             },
-            is_final: false,
+            outcome: Outcome::Unsynced,
         })
     }
 }
@@ -344,8 +340,23 @@ mod tests {
         let Err(error) = log.append(&lines(&["a"])) else {
             panic!("followed");
         };
-        assert_eq!((error.written, error.is_final), (0, false));
+        assert_eq!(error.outcome, Outcome::Written(0));
         assert_eq!(fs::read_to_string(target).unwrap(), "");
+    }
+
+    #[test]
+    fn what_is_written_and_cannot_be_synced_is_told_apart() {
+        // The name of this thread: a regular file that takes any text and knows no disk.
+        let path = Path::new("/proc/thread-self/comm");
+        let name = fs::read(path).unwrap();
+        let mut log = LocalLog::open(path, "adm").unwrap();
+        let Err(error) = log.append(&lines(&["unsynced"])) else {
+            panic!("synced");
+        };
+        assert_eq!(error.outcome, Outcome::Unsynced);
+        assert!(matches!(error.error, LocalLogError::Sync { .. }));
+        assert_eq!(fs::read_to_string(path).unwrap().trim_end(), "unsynced");
+        fs::write(path, name).unwrap();
     }
 
     #[test]
@@ -403,7 +414,10 @@ mod tests {
             let Err(error) = log.append(&waiting) else {
                 return Err(io::Error::other("the disk is not full"));
             };
-            waiting.drain(..error.written);
+            let Outcome::Written(written) = error.outcome else {
+                return Err(io::Error::other(error.error));
+            };
+            waiting.drain(..written);
         }
         fs::remove_file(ballast)?;
         log.append(&waiting)

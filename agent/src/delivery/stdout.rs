@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::lane::{AppendError, Log};
+use super::queue::{AppendError, Log, Outcome};
 
 pub(super) struct Stdout;
 
@@ -19,9 +19,12 @@ fn append(out: &mut impl Write, lines: &[Vec<u8>]) -> Result<(), AppendError<io:
         out.write_all(line)
             .and_then(|()| out.flush())
             .map_err(|error| AppendError {
-                written,
-                // Nobody will read it any more.
-                is_final: error.kind() == io::ErrorKind::BrokenPipe,
+                outcome: if error.kind() == io::ErrorKind::BrokenPipe {
+                    // Nobody will read it any more.
+                    Outcome::Gone(written)
+                } else {
+                    Outcome::Written(written)
+                },
                 error,
             })?;
     }
@@ -53,10 +56,10 @@ mod tests {
         let lines = [b"a\n".to_vec(), b"b\n".to_vec()];
         let failure = |mut pipe| {
             let error = append(&mut pipe, &lines).err()?;
-            Some((error.written, error.is_final))
+            Some(error.outcome)
         };
-        assert_eq!(failure(Pipe(None)), Some((1, true)));
+        assert_eq!(failure(Pipe(None)), Some(Outcome::Gone(1)));
         let full = Pipe(Some(io::ErrorKind::StorageFull));
-        assert_eq!(failure(full), Some((0, false)));
+        assert_eq!(failure(full), Some(Outcome::Written(0)));
     }
 }

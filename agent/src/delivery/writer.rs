@@ -7,11 +7,11 @@ use thiserror::Error;
 
 use crate::config::AlertsSettings;
 
-use super::lane::Lane;
 use super::local_log::{LocalLog, LocalLogError};
+use super::queue::Queue;
 use super::stdout::Stdout;
 
-pub use super::lane::{Accepted, LineCounts};
+pub use super::queue::{Accepted, LineCounts};
 
 /// Standard output is a convenience; it gets no more than this of the time to stop.
 const STDOUT_DEADLINE_MAX: Duration = Duration::from_secs(1);
@@ -33,8 +33,8 @@ pub struct WriterCounts {
 }
 
 pub struct Writer {
-    log: Lane,
-    stdout: Option<Lane>,
+    log: Queue,
+    stdout: Option<Queue>,
 }
 
 impl Writer {
@@ -47,9 +47,9 @@ impl Writer {
             queue_lines,
         } = settings;
         let log = LocalLog::open(path, group)?;
-        let log = Lane::spawn("alert-log", log, *queue_lines).map_err(WriterError::Thread)?;
+        let log = Queue::spawn("alert-log", log, *queue_lines).map_err(WriterError::Thread)?;
         let stdout = stdout
-            .then(|| Lane::spawn("alert-stdout", Stdout, *queue_lines))
+            .then(|| Queue::spawn("alert-stdout", Stdout, *queue_lines))
             .transpose()
             .map_err(WriterError::Thread)?;
         Ok(Self { log, stdout })
@@ -71,7 +71,7 @@ impl Writer {
     pub fn counts(&self) -> WriterCounts {
         WriterCounts {
             log: self.log.counts(),
-            stdout: self.stdout.as_ref().map(Lane::counts),
+            stdout: self.stdout.as_ref().map(Queue::counts),
         }
     }
 

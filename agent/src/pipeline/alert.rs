@@ -164,8 +164,14 @@ pub struct Blindness {
     pub faults: u64,
     /// Exec records of the whole host lost since the agent started.
     pub lost: u64,
-    /// Execs of this alert that are counted but no longer listed.
+    /// Execs of this alert that are counted but not listed, or no longer.
     pub execs_omitted: u64,
+    /// How many command lines of this alert are not listed, at most: one that comes again counts
+    /// again.
+    pub processes_exec_omitted: u64,
+    /// Execs of this alert whose guid is not listed. Nor is their pid, unless an exec that is listed
+    /// has the same.
+    pub guids_omitted: u64,
 }
 
 /// One revision of one finding.

@@ -1,8 +1,8 @@
 //! The detection stage: clause, extract, group, window, threshold, suppress, in this order.
 //!
 //! ```text
-//! Exec ─ clause ─ extract ─ Member ─┬─ Finding of its group ─ suppress ─ Alert
-//!         most end here             └─ window, threshold: Aggregate, Sightings
+//! Exec ─ clause ─ extract ─ Hit ─┬─ Finding of its group ─ suppress ─ Alert
+//!         most end here          └─ window, threshold: Aggregate, Sightings
 //! ```
 
 pub mod rule;
@@ -13,7 +13,7 @@ pub mod glob;
 pub mod extract;
 
 pub mod excerpt;
-pub mod member;
+pub mod hit;
 
 pub mod group;
 
@@ -24,27 +24,23 @@ pub mod aggregate;
 pub mod tally;
 
 pub mod finding;
-pub mod findings;
 
 pub mod suppress;
 
-pub mod counters;
-pub mod limits;
+pub mod bounds;
 
-pub use self::counters::{DetectorCounters, DetectorLevels};
-pub use self::limits::Limits;
+pub use self::bounds::{DetectorCounters, DetectorLevels, Limits};
 pub use self::rule::{Rule, RuleError};
 
 use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use self::aggregate::{Added, Row, Terms};
+use self::aggregate::{Added, Aggregate, Room, Row, Threshold};
 use self::clause::found;
-use self::finding::{Finding, OpenAlert};
-use self::findings::Findings;
+use self::finding::{Finding, Findings, OpenAlert};
 use self::group::{Group, UNKNOWN, alert_id, group_key, host_id};
-use self::member::Member;
+use self::hit::Hit;
 use self::window::LATENESS_NS;
 use super::alert::{Alert, AlertState, Blindness, ClauseMatch, GroupKey};
 use super::exec::{ExePath, Exec, Time};
@@ -56,7 +52,8 @@ use super::exec::{ExePath, Exec, Time};
 #[derive(Debug)]
 pub struct Detector {
     rule: Rule,
-    terms: Terms,
+    threshold: Threshold,
+    limits: Limits,
     findings: Findings,
     alerts: VecDeque<Alert>,
     counters: DetectorCounters,
@@ -69,11 +66,11 @@ impl Detector {
     pub fn new(rule: Rule, limits: Limits) -> Self {
         let suppressed = rule.filters().names().map(|name| (name.to_owned(), 0));
         Self {
-            terms: Terms {
+            threshold: Threshold {
                 window: rule.window(),
                 port_count_min: rule.port_count_min(),
-                limits,
             },
+            limits,
             findings: Findings::default(),
             alerts: VecDeque::new(),
             counters: DetectorCounters {
@@ -103,7 +100,7 @@ impl Detector {
     /// Closes what can have no more execs, and makes the lines that are due. Harmless early, harmful
     /// late.
     pub fn handle_timeout(&mut self, now: Time) {
-        let moment = self.terms.window.clock(now);
+        let moment = self.threshold.window.clock(now);
         while let Some(mut finding) = self.findings.take_expired(moment) {
             self.make_line(&mut finding, AlertState::Closed, now);
             if finding.begin_afresh() {
@@ -118,7 +115,7 @@ impl Detector {
 
     /// The input has ended: makes the last line of every open alert. Nothing is held afterwards.
     pub fn handle_end(&mut self, now: Time) {
-        while let Some(mut finding) = self.findings.take_least_wanted() {
+        while let Some(mut finding) = self.findings.take_oldest() {
             self.make_line(&mut finding, AlertState::Closed, now);
         }
     }
@@ -134,7 +131,7 @@ impl Detector {
     /// How long from `now` until [`handle_timeout`](Self::handle_timeout) wants to be called;
     /// `None` when nothing is pending.
     pub fn poll_timeout(&self, now: Time) -> Option<Duration> {
-        let moment = self.terms.window.clock(now);
+        let moment = self.threshold.window.clock(now);
         let expiry_ns = self.findings.next_expiry();
         let update_ns = self.findings.next_update_ns();
         let waits = [
@@ -166,40 +163,80 @@ impl Detector {
         self.counters.matched += 1;
         let group = Group {
             key: group_key(exec),
-            bucket_end: self.terms.window.bucket_end(exec.time),
+            bucket_end: self.threshold.window.bucket_end(exec.time),
         };
         let mut finding = match self.findings.take(&group) {
             Some(finding) => finding,
-            None => self.begin(group, now),
+            None => self.begin(group, exec.time, now),
         };
+        let hit = Hit::new(&self.rule, exec, process);
+        let room = self.make_room(&mut finding, Aggregate::bytes_to_list(&hit));
         self.activity += 1;
-        let member = Member::new(&self.rule, exec, process);
-        match finding.add(member, self.activity, now, &mut self.counters) {
+        match finding.add(hit, room, self.activity, now, &mut self.counters) {
             Added::Duplicate => self.counters.duplicates += 1,
             Added::Late => self.counters.late += 1,
             Added::Waiting | Added::Grown => {}
             Added::Crossed => self.open(&mut finding, exec, process, now),
         }
+        self.bound_groups(&finding, now);
         self.findings.put(finding);
-        self.bound_evidence();
     }
 
-    /// A group of which nothing is held, in the room that another leaves if need be.
-    fn begin(&mut self, group: Group, now: Time) -> Finding {
-        let moment = self.terms.window.clock(now);
-        if group
-            .bucket_end
-            .is_some_and(|end| end.saturating_add(LATENESS_NS) <= moment)
-        {
+    /// A group of which nothing is held and the first exec came at `time`, in the place of another
+    /// if need be.
+    fn begin(&mut self, group: Group, time: Time, now: Time) -> Finding {
+        let window = self.threshold.window;
+        if window.last_end(time).saturating_add(LATENESS_NS) <= window.clock(now) {
             self.counters.late += 1;
         }
-        while self.findings.levels().groups >= self.terms.limits.groups_max.max(1)
-            && let Some(mut spared) = self.findings.take_least_wanted()
-        {
+        while self.findings.levels().groups >= self.limits.groups_max.max(1) {
+            self.evict(now);
+        }
+        Finding::new(group, self.threshold, self.limits)
+    }
+
+    /// Keeps the memory of all groups, `finding` among them, within its bound.
+    fn bound_groups(&mut self, finding: &Finding, now: Time) {
+        let others_max = self.limits.group_bytes_max.saturating_sub(finding.bytes());
+        while self.findings.levels().group_bytes > others_max {
+            self.evict(now);
+        }
+    }
+
+    fn evict(&mut self, now: Time) {
+        if let Some(mut spared) = self.findings.take_least_worth() {
             self.counters.groups_evicted += 1;
             self.make_line(&mut spared, AlertState::Closed, now);
         }
-        Finding::new(group, self.terms)
+    }
+
+    /// Room for `bytes` more of what `finding` lists. Others give up what they can spare, and then
+    /// the finding itself does; but not for nothing.
+    fn make_room(&mut self, finding: &mut Finding, bytes: usize) -> Room {
+        let bytes_max = self.limits.evidence_bytes_max;
+        let mut wanted = finding.evidence_bytes() + bytes;
+        if wanted > bytes_max {
+            finding.strip(&mut self.counters);
+            wanted = finding.evidence_bytes() + bytes;
+        }
+        if wanted > bytes_max {
+            return Room::None;
+        }
+        let others_max = bytes_max - wanted;
+        while self.findings.levels().evidence_bytes > others_max {
+            let Some(mut other) = self.findings.take_least_worth_with_evidence() else {
+                finding.strip(&mut self.counters);
+                wanted = finding.evidence_bytes() + bytes;
+                break;
+            };
+            other.strip(&mut self.counters);
+            self.findings.put(other);
+        }
+        if self.findings.levels().evidence_bytes + wanted <= bytes_max {
+            Room::Enough
+        } else {
+            Room::None
+        }
     }
 
     fn open(&mut self, finding: &mut Finding, exec: &Exec, process: &[u8], now: Time) {
@@ -263,7 +300,7 @@ impl Detector {
             revision: alert.revision,
             state,
             rule: self.rule.identity().clone(),
-            window_mode: self.terms.window.mode(),
+            window_mode: self.threshold.window.mode(),
             window_span_s: self.rule.window_spec().span_s,
             first_seen: row.first.time,
             last_seen: row.last_seen,
@@ -271,7 +308,6 @@ impl Detector {
             processes_exec: row.processes_exec,
             port_count: row.ports.len() as u64,
             ports: row.ports,
-            guids: row.guids,
             pids: row.pids,
             count: row.count,
             blindness: Blindness {
@@ -279,21 +315,15 @@ impl Detector {
                 faults: row.faults,
                 lost: 0,
                 execs_omitted: row.count.saturating_sub(row.execs.len() as u64),
+                processes_exec_omitted: row.processes_exec_omitted,
+                guids_omitted: row.count.saturating_sub(row.guids.len() as u64),
             },
+            guids: row.guids,
             execs: row.execs,
             matched: alert.matched.clone(),
             parent: alert.parent,
             parent_unknown: alert.parent_unknown,
             ancestry: Vec::new(),
-        }
-    }
-
-    fn bound_evidence(&mut self) {
-        while self.findings.levels().evidence_bytes > self.terms.limits.evidence_bytes_max
-            && let Some(mut finding) = self.findings.take_oldest_with_evidence()
-        {
-            finding.strip(&mut self.counters);
-            self.findings.put(finding);
         }
     }
 }

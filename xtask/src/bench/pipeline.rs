@@ -61,11 +61,15 @@ fn parse(table: &str) -> Option<Vec<Speed>> {
         let Some(speed) = speeds.last_mut() else {
             continue;
         };
-        let first = line.split('│').next()?.trim();
-        match first {
+        match line.split('│').next().unwrap_or_default().trim() {
             "alloc:" | "grow:" => part = Part::Allocated,
             heading if heading.ends_with(':') => part = Part::Other,
-            _ => add(speed, part, median(line)?),
+            // A line without columns stands between tables, or at the end.
+            _ => {
+                if let Some(figure) = median(line) {
+                    add(speed, part, figure);
+                }
+            }
         }
     }
     Some(speeds)
@@ -152,6 +156,7 @@ pipeline               fastest       │ slowest       │ median        │ mea
                        grow:         │               │               │               │         │
                          10          │ 10            │ 10.5          │ 10            │         │
                          8.184 KB    │ 8.184 KB      │ 8 KB          │ 8.184 KB      │         │
+
 ";
 
     #[test]

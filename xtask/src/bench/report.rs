@@ -16,8 +16,8 @@ use super::spread::Spread;
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) comparisons: Vec<Comparison>,
-    /// Empty where the kernel does not tell.
-    pub(crate) kernel_programs: Vec<KernelProgram>,
+    /// Or why they were left out.
+    pub(crate) kernel_programs: Result<Vec<KernelProgram>, String>,
     pub(crate) latency: Latency,
     /// Empty when it was left out.
     pub(crate) pipeline: Vec<Speed>,
@@ -102,13 +102,10 @@ impl Report {
     }
 
     fn write_kernel_programs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let programs = &self.kernel_programs;
-        if programs.is_empty() {
-            return writeln!(
-                f,
-                "kernel programs: this kernel does not tell their run time"
-            );
-        }
+        let programs = match &self.kernel_programs {
+            Ok(programs) => programs,
+            Err(reason) => return writeln!(f, "kernel programs: left out: {reason}"),
+        };
         let sum: f64 = programs.iter().map(|program| program.ns_per_exec).sum();
         write!(
             f,
@@ -132,7 +129,7 @@ impl Report {
         } = self.latency;
         writeln!(
             f,
-            "urgent exec to alert in the log: {} µs, {samples} samples, quiet machine",
+            "urgent exec to its alert in the log: {} µs, {samples} samples",
             whole(exec_to_alert_us)
         )
     }

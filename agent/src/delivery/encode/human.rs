@@ -15,6 +15,8 @@ const CLAUSES_MAX: usize = 8;
 const FOUND_BYTES_MAX: usize = 48;
 const FIELD_BYTES_MAX: usize = 256;
 const PORTS_MAX: usize = 32;
+const TECHNIQUES_MAX: usize = 16;
+const ID_BYTES_MAX: usize = 24;
 
 /// About twenty lines: who, from where, what, which ports, when, out of which processes, why the
 /// rule held. Nothing in it acts on the terminal.
@@ -26,7 +28,7 @@ pub fn human(alert: &Alert, context: &AlertContext) -> String {
         field(rule.name.as_bytes()),
         rule.severity.as_str(),
         rule.risk_score,
-        rule.mitre_technique_id.join(", "),
+        techniques(&rule.mitre_technique_id),
     ));
     page.line("who", &who(alert));
     page.line("from", &from(alert));
@@ -55,6 +57,11 @@ pub fn human(alert: &Alert, context: &AlertContext) -> String {
     page.text
 }
 
+fn techniques(ids: &[String]) -> String {
+    let shown = ids.iter().take(TECHNIQUES_MAX).map(|id| short(id));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 fn who(alert: &Alert) -> String {
     let user = field(alert.key.user.as_bytes());
     let dest = field(alert.key.dest.as_bytes());
@@ -81,8 +88,15 @@ fn from(alert: &Alert) -> String {
 
 fn what(alert: &Alert) -> String {
     let runs = counted(alert.count, "run");
-    let commands = counted(alert.processes_exec.len() as u64, "command line");
     let path = field(&alert.key.process_path);
+    let listed = alert.processes_exec.len() as u64;
+    let commands = match alert.blindness.processes_exec_omitted {
+        0 => counted(listed, "command line"),
+        omitted => {
+            let all = listed.saturating_add(omitted);
+            format!("{listed} of up to {}", counted(all, "command line"))
+        }
+    };
     format!("{runs} of {path}, {commands}:")
 }
 
@@ -91,7 +105,7 @@ fn ports(alert: &Alert) -> String {
         .ports
         .iter()
         .take(PORTS_MAX)
-        .map(|port| field(port.as_bytes()).to_string())
+        .map(|port| short(port))
         .collect();
     let more = if alert.ports.len() > PORTS_MAX {
         " …"
@@ -142,12 +156,15 @@ fn unseen(blindness: &Blindness) -> String {
         faults,
         lost,
         execs_omitted,
+        processes_exec_omitted: _,
+        guids_omitted,
     } = *blindness;
     let parts: Vec<String> = [
         (truncated, "command lines cut"),
         (faults, "command lines not read at the exec"),
         (lost, "execs of the host lost"),
         (execs_omitted, "execs counted but not listed"),
+        (guids_omitted, "guids and their pids not listed"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -181,6 +198,11 @@ fn command(process: &Excerpt) -> Text<'_> {
 
 fn field(bytes: &[u8]) -> Text<'_> {
     Text::whole(bytes).within(FIELD_BYTES_MAX)
+}
+
+/// A port or another id.
+fn short(id: &str) -> String {
+    Text::whole(id.as_bytes()).within(ID_BYTES_MAX).to_string()
 }
 
 fn counted(count: u64, noun: &str) -> String {

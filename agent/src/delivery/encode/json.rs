@@ -63,8 +63,9 @@ impl Formatter for Passive {
         let mut rest = fragment;
         while let Some((at, char)) = rest.char_indices().find(|(_, char)| is_active(*char)) {
             writer.write_all(&rest.as_bytes()[..at])?;
-            // All of them stand in the first plane, so that one escape is enough.
-            write!(writer, "\\u{:04x}", u32::from(char))?;
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
             rest = &rest[at + char.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())

@@ -165,20 +165,34 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// Whether a character can act on a terminal or break a line, instead of being seen: controls, the
-/// separators of lines and paragraphs, marks of direction, the byte order mark.
+/// Whether a character acts on a terminal, breaks a line or cannot be seen: controls, the separators
+/// of lines and paragraphs, and all to which Unicode gives no shape of their own
+/// (`Default_Ignorable_Code_Point`), marks of direction and the byte order mark among them. Two texts
+/// that differ must not look alike for one of these.
 pub(super) fn is_active(char: char) -> bool {
     char.is_control()
         || matches!(
             char,
             '\u{2028}'
                 | '\u{2029}'
+                | '\u{00ad}'
+                | '\u{034f}'
                 | '\u{061c}'
-                | '\u{200e}'
-                | '\u{200f}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
                 | '\u{202a}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
+                | '\u{ffa0}'
+                // Those of annotations, in the last three places, are not seen either.
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -242,6 +256,28 @@ mod tests {
             cut,
             "head  […45 bytes…] match […37 bytes…] 23456 […23 bytes…] ",
         );
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_active_and_what_can_is_not() {
+        let invisible = [
+            0x00ad..=0x00ad,
+            0x034f..=0x034f,
+            0x115f..=0x1160,
+            0x180e..=0x180e,
+            0x200b..=0x200f,
+            0x2028..=0x202e,
+            0x2060..=0x2064,
+            0x3164..=0x3164,
+            0xfeff..=0xfeff,
+            0xffa0..=0xffa0,
+            0xe0000..=0xe007f,
+        ];
+        for code in invisible.into_iter().flatten() {
+            let char = char::from_u32(code).unwrap();
+            assert!(is_active(char), "{char:?}");
+        }
+        assert!(!" aé€漢ก ั개한🙂\u{fffc}\u{fffd}".contains(is_active));
     }
 
     proptest! {

@@ -5,9 +5,8 @@ use std::mem;
 
 use uuid::Uuid;
 
-use super::counters::DetectorCounters;
-use super::limits::Limits;
-use super::member::{Member, Text, evidence_bytes};
+use super::bounds::{DetectorCounters, Limits};
+use super::hit::{Hit, Text, evidence_bytes};
 use super::sightings::Sightings;
 use super::suppress::Fits;
 use super::tally::{First, Tally, Unlisted};
@@ -20,13 +19,16 @@ use crate::pipeline::exec::Time;
 /// Every value is kept with the moment at which it was last seen, so that the row of any window can
 /// be told. All is bounded: of guids, pids and command lines the first ones are kept, so that these
 /// lists of an alert do not shrink; of the evidence the first and the latest half, and one exec of
-/// each port. Ports and `count` stay exact; only the old edge of a waiting group's `count` is rough, by a 64th of the span, once
-/// some of its guids had to be given up.
+/// each port. Ports and `count` stay exact; only the old edge of a waiting group's `count` is rough,
+/// by a 64th of the span, once some of its guids had to be given up.
 #[derive(Clone, Debug)]
 pub struct Aggregate {
-    terms: Terms,
+    threshold: Threshold,
+    limits: Limits,
     ports: Sightings,
     texts: BTreeMap<Text, u64>,
+    /// Command lines of what was absorbed that found no room in the list.
+    texts_absorbed_unlisted: u64,
     listed: BTreeMap<Uuid, Listed>,
     unlisted: Unlisted,
     /// In the order of time, then guid.
@@ -38,12 +40,18 @@ pub struct Aggregate {
     forgotten_until: u64,
 }
 
-/// What all groups have in common.
+/// `where port_count >= N`, and which execs count together.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Threshold {
     pub window: Window,
     pub port_count_min: usize,
-    pub limits: Limits,
+}
+
+/// Whether there is memory to list what is new of an exec. It is counted in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Enough,
+    None,
 }
 
 /// What an exec did to its group.
@@ -67,6 +75,8 @@ pub struct Row {
     pub first: First,
     pub last_seen: Time,
     pub processes_exec: Vec<Excerpt>,
+    /// How many command lines beside these there may be at most.
+    pub processes_exec_omitted: u64,
     pub ports: Vec<String>,
     pub guids: Vec<Uuid>,
     pub pids: Vec<u32>,
@@ -91,13 +101,15 @@ struct Latest {
 }
 
 impl Aggregate {
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(threshold: Threshold, limits: Limits) -> Self {
         Self {
-            terms,
-            ports: Sightings::new(terms.window.reach_ns()),
+            threshold,
+            limits,
+            ports: Sightings::new(threshold.window.reach_ns()),
             texts: BTreeMap::new(),
+            texts_absorbed_unlisted: 0,
             listed: BTreeMap::new(),
-            unlisted: Unlisted::new(terms.window.slice_ns()),
+            unlisted: Unlisted::new(threshold.window.slice_ns()),
             execs: Vec::new(),
             latest: Latest::default(),
             crossing: None,
@@ -105,15 +117,15 @@ impl Aggregate {
         }
     }
 
-    pub fn add(&mut self, member: Member, counters: &mut DetectorCounters) -> Added {
-        let at = member.at;
-        if self.holds(&member.evidence.guid) {
+    pub fn add(&mut self, hit: Hit, room: Room, counters: &mut DetectorCounters) -> Added {
+        let at = hit.at;
+        if self.holds(&hit.evidence.guid) {
             return Added::Duplicate;
         }
         if self.is_gone(at) {
             return Added::Late;
         }
-        self.take_in(member, counters);
+        self.take_in(hit, room, counters);
         let crossed_before = self.crossing.is_some();
         self.find_crossing();
         self.forget();
@@ -133,12 +145,19 @@ impl Aggregate {
         self.latest.at
     }
 
+    /// Distinct ports that may still count.
+    pub fn port_count(&self) -> usize {
+        self.ports.ports(|at| !self.is_gone(at)).count()
+    }
+
     /// Takes in the execs of `other`, which are later.
     pub fn absorb(&mut self, other: Self, counters: &mut DetectorCounters) {
         let Self {
-            terms: _,
+            threshold: _,
+            limits: _,
             ports,
             texts,
+            texts_absorbed_unlisted,
             listed,
             unlisted,
             execs,
@@ -150,13 +169,15 @@ impl Aggregate {
         self.ports.absorb(ports);
         self.unlisted.absorb(unlisted);
         for listed in listed.into_values() {
-            self.add_listed(listed, counters);
+            self.add_listed(listed, Room::Enough, counters);
         }
+        self.texts_absorbed_unlisted += texts_absorbed_unlisted;
         for (text, at) in texts {
-            self.add_text(text, at, counters);
+            let is_listed = self.add_text(text, at, Room::Enough, counters);
+            self.texts_absorbed_unlisted += u64::from(!is_listed);
         }
         for (at, evidence) in execs {
-            self.add_evidence(at, evidence, counters);
+            self.add_evidence(at, evidence, Room::Enough, counters);
         }
     }
 
@@ -178,7 +199,8 @@ impl Aggregate {
             first: sum.first,
             last_seen: self.latest.time,
             processes_exec: texts.map(|(text, _)| text.excerpt()).collect(),
-            ports: self.ports.ports(counts),
+            processes_exec_omitted: sum.texts_omitted + self.texts_absorbed_unlisted,
+            ports: self.ports.ports(counts).map(str::to_owned).collect(),
             guids: listed().map(|(guid, _)| *guid).collect(),
             pids: in_string_order(listed().map(|(_, listed)| listed.pid)),
             count: sum.count,
@@ -189,24 +211,44 @@ impl Aggregate {
         })
     }
 
+    /// Memory it takes beside its evidence, itself not included.
+    pub fn bytes(&self) -> usize {
+        self.ports.bytes() + self.unlisted.bytes()
+    }
+
     /// Memory that evidence, command lines and guids take.
     pub fn evidence_bytes(&self) -> usize {
         let execs = self.execs.iter().map(|(_, exec)| evidence_bytes(exec));
         let texts = self.texts.keys().map(Text::bytes);
-        self.execs.capacity() * size_of::<(u64, Evidence)>()
-            + self.listed.len() * size_of::<(Uuid, Listed)>()
+        self.execs.capacity() * EXEC_BYTES
+            + self.listed.len() * LISTED_BYTES
             + execs.sum::<usize>()
             + texts.sum::<usize>()
     }
 
+    /// How much more it takes at most once `hit` is listed.
+    pub fn bytes_to_list(hit: &Hit) -> usize {
+        EXEC_BYTES + LISTED_BYTES + evidence_bytes(&hit.evidence) + hit.text.bytes()
+    }
+
+    pub fn has_evidence(&self) -> bool {
+        !self.execs.is_empty()
+    }
+
+    /// Gives the evidence up.
+    pub fn drop_evidence(&mut self, counters: &mut DetectorCounters) {
+        counters.evidence_omitted += mem::take(&mut self.execs).len() as u64;
+    }
+
     /// Gives evidence, command lines and guids up; what is counted stays counted.
     pub fn strip(&mut self, counters: &mut DetectorCounters) {
-        counters.evidence_omitted += mem::take(&mut self.execs).len() as u64;
+        self.drop_evidence(counters);
         counters.texts_omitted += mem::take(&mut self.texts).len() as u64;
         for listed in mem::take(&mut self.listed).into_values() {
             counters.guids_omitted += 1;
             self.unlisted.add(&listed.tally);
         }
+        self.unlisted.omit_texts();
     }
 
     fn holds(&self, guid: &Uuid) -> bool {
@@ -214,7 +256,7 @@ impl Aggregate {
     }
 
     fn is_gone(&self, at: u64) -> bool {
-        is_gone(at, self.horizon(), self.terms.window.reach_ns())
+        is_gone(at, self.horizon(), self.threshold.window.reach_ns())
     }
 
     /// The earliest end of a window that may still matter: of the one at the crossing, or of any in
@@ -227,7 +269,7 @@ impl Aggregate {
     /// Whether what happened at `at` belongs in the row: it lies in the window that ends at the
     /// crossing, or came after.
     fn counts(&self, at: u64) -> bool {
-        let reach = self.terms.window.reach_ns();
+        let reach = self.threshold.window.reach_ns();
         self.crossing
             .is_some_and(|crossing| at > crossing || crossing - at < reach)
     }
@@ -237,15 +279,15 @@ impl Aggregate {
         listed.chain(self.unlisted.tallies())
     }
 
-    fn take_in(&mut self, member: Member, counters: &mut DetectorCounters) {
-        let tally = Tally::of(&member);
-        let Member {
+    fn take_in(&mut self, hit: Hit, room: Room, counters: &mut DetectorCounters) {
+        let mut tally = Tally::of(&hit);
+        let Hit {
             at,
             port,
             text,
             evidence,
             ..
-        } = member;
+        } = hit;
         self.latest = self.latest.max(Latest {
             at,
             time: evidence.time,
@@ -253,14 +295,15 @@ impl Aggregate {
         if let Some(port) = port {
             self.ports.add(port, at);
         }
+        let is_listed = self.add_text(text, at, room, counters);
+        tally.texts_omitted = u64::from(!is_listed);
         let pid = evidence.process.tgid;
-        self.add_listed(Listed { tally, pid }, counters);
-        self.add_text(text, at, counters);
-        self.add_evidence(at, evidence, counters);
+        self.add_listed(Listed { tally, pid }, room, counters);
+        self.add_evidence(at, evidence, room, counters);
     }
 
-    fn add_listed(&mut self, listed: Listed, counters: &mut DetectorCounters) {
-        if self.listed.len() < self.terms.limits.guids_per_group_max {
+    fn add_listed(&mut self, listed: Listed, room: Room, counters: &mut DetectorCounters) {
+        if room == Room::Enough && self.listed.len() < self.limits.guids_per_group_max {
             self.listed.insert(listed.tally.first.guid, listed);
         } else {
             counters.guids_omitted += 1;
@@ -268,23 +311,44 @@ impl Aggregate {
         }
     }
 
-    fn add_text(&mut self, text: Text, at: u64, counters: &mut DetectorCounters) {
+    /// Whether the text is in the list now.
+    fn add_text(
+        &mut self,
+        text: Text,
+        at: u64,
+        room: Room,
+        counters: &mut DetectorCounters,
+    ) -> bool {
         if let Some(last_at) = self.texts.get_mut(&text) {
             *last_at = at.max(*last_at);
-        } else if self.texts.len() < self.terms.limits.texts_per_group_max {
+        } else if room == Room::Enough && self.texts.len() < self.limits.texts_per_group_max {
             self.texts.insert(text, at);
         } else {
             counters.texts_omitted += 1;
+            return false;
         }
+        true
     }
 
-    fn add_evidence(&mut self, at: u64, evidence: Evidence, counters: &mut DetectorCounters) {
+    fn add_evidence(
+        &mut self,
+        at: u64,
+        evidence: Evidence,
+        room: Room,
+        counters: &mut DetectorCounters,
+    ) {
+        if room == Room::None || self.limits.evidence_per_group_max == 0 {
+            counters.evidence_omitted += 1;
+            return;
+        }
         let place = (at, evidence.guid);
         let index = self
             .execs
             .partition_point(|(at, other)| (*at, other.guid) < place);
+        // Only what is there has been made room for.
+        self.execs.reserve_exact(1);
         self.execs.insert(index, (at, evidence));
-        if self.execs.len() > self.terms.limits.evidence_per_group_max {
+        if self.execs.len() > self.limits.evidence_per_group_max {
             self.execs.remove(self.sparest_exec());
             counters.evidence_omitted += 1;
         }
@@ -293,7 +357,7 @@ impl Aggregate {
     /// The exec in the middle, or the next one that is not the only one of its port: a flood of one
     /// port must not push out what tells of another.
     fn sparest_exec(&self) -> usize {
-        let middle = self.terms.limits.evidence_per_group_max / 2;
+        let middle = self.limits.evidence_per_group_max / 2;
         let is_only_one = |index: &usize| {
             let port = &self.execs[*index].1.port;
             let same_port = self.execs.iter().filter(|(_, other)| other.port == *port);
@@ -305,15 +369,17 @@ impl Aggregate {
     }
 
     fn find_crossing(&mut self) {
-        let found = self.ports.crossing(self.terms.port_count_min);
+        let found = self.ports.crossing(self.threshold.port_count_min);
         self.crossing = [self.crossing, found].into_iter().flatten().min();
     }
 
-    /// Drops what is gone, a slice of the span at a time.
+    /// Drops what is gone, a slice of the span at a time, and a last time when no more can go.
     fn forget(&mut self) {
         let horizon = self.horizon();
-        let reach = self.terms.window.reach_ns();
-        if horizon.saturating_sub(self.forgotten_until) < self.terms.window.slice_ns() {
+        let reach = self.threshold.window.reach_ns();
+        let n_ns = horizon.saturating_sub(self.forgotten_until);
+        let is_settling = self.crossing == Some(horizon) && !self.unlisted.is_settled();
+        if n_ns < self.threshold.window.slice_ns() && !is_settling {
             return;
         }
         self.forgotten_until = horizon;
@@ -322,10 +388,18 @@ impl Aggregate {
         self.texts.retain(|_, last_at| !gone(*last_at));
         self.listed.retain(|_, listed| !gone(listed.tally.last_at));
         self.unlisted.forget(gone);
+        if is_settling {
+            self.unlisted.settle();
+        }
         let n_gone = self.execs.partition_point(|(at, _)| gone(*at));
         self.execs.drain(..n_gone);
+        self.execs.shrink_to_fit();
     }
 }
+
+/// Memory of an entry of these lists, beside that to which it refers.
+const EXEC_BYTES: usize = size_of::<(u64, Evidence)>();
+const LISTED_BYTES: usize = size_of::<(Uuid, Listed)>();
 
 fn is_gone(at: u64, horizon: u64, reach_ns: u64) -> bool {
     at <= horizon && horizon - at >= reach_ns

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_parent_passes() {
+    fn an_unknown_parent_is_not_excluded() {
         check_parent(None, true);
     }
 

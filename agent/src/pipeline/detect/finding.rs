@@ -1,17 +1,149 @@
-//! One group on its way: waiting, alert open, closed.
+//! Groups on their way: waiting, alert open, closed. And all of them, found by what they group and by
+//! what is due.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::aggregate::{Added, Aggregate, Row, Terms};
-use super::counters::DetectorCounters;
+use super::aggregate::{Added, Aggregate, Room, Row, Threshold};
+use super::bounds::{DetectorCounters, DetectorLevels, Limits};
 use super::group::Group;
-use super::member::Member;
+use super::hit::Hit;
 use super::window::LATENESS_NS;
 use crate::pipeline::alert::ClauseMatch;
 use crate::pipeline::exec::{ProcessKey, Time, Unknown};
 
 /// Least time between two lines of one alert, except the last.
 const UPDATE_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// All groups that are held, each under the number of its latest activity. Who wants to change one
+/// takes it out and puts it back, so that no index can go stale.
+#[derive(Debug, Default)]
+pub struct Findings {
+    by_activity: BTreeMap<u64, (Standing, Finding)>,
+    activity_of: BTreeMap<Group, u64>,
+    by_worth: BTreeSet<Worth>,
+    /// Those that can give memory back.
+    with_evidence: BTreeSet<Worth>,
+    expiries: BTreeSet<(u64, u64)>,
+    updates: BTreeSet<(u64, u64)>,
+    alerts_open: usize,
+    group_bytes: usize,
+    evidence_bytes: usize,
+}
+
+/// Under what a finding stands in each index.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    worth: Worth,
+    expires_at: u64,
+    update_due_ns: Option<u64>,
+    bytes: usize,
+    evidence_bytes: usize,
+}
+
+/// The order in which findings are given up, and their evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Worth {
+    is_open: bool,
+    port_count: usize,
+    activity: u64,
+}
+
+impl Findings {
+    pub fn put(&mut self, finding: Finding) {
+        let standing = Standing {
+            worth: finding.worth(),
+            expires_at: finding.expires_at(),
+            update_due_ns: finding.update_due_ns(),
+            bytes: finding.bytes(),
+            evidence_bytes: finding.evidence_bytes(),
+        };
+        let Worth {
+            is_open, activity, ..
+        } = standing.worth;
+        self.activity_of.insert(finding.group().clone(), activity);
+        self.by_worth.insert(standing.worth);
+        if finding.has_evidence() {
+            self.with_evidence.insert(standing.worth);
+        }
+        self.expiries.insert((standing.expires_at, activity));
+        if let Some(due_ns) = standing.update_due_ns {
+            self.updates.insert((due_ns, activity));
+        }
+        self.alerts_open += usize::from(is_open);
+        self.group_bytes += standing.bytes;
+        self.evidence_bytes += standing.evidence_bytes;
+        self.by_activity.insert(activity, (standing, finding));
+    }
+
+    pub fn take(&mut self, group: &Group) -> Option<Finding> {
+        let activity = *self.activity_of.get(group)?;
+        self.take_numbered(activity)
+    }
+
+    /// The next one that can have no more execs by `moment`, on the window's clock.
+    pub fn take_expired(&mut self, moment: u64) -> Option<Finding> {
+        let (expires_at, activity) = *self.expiries.first()?;
+        (expires_at <= moment).then(|| self.take_numbered(activity))?
+    }
+
+    /// The next one of which a line is due by `boot_ns`.
+    pub fn take_update_due(&mut self, boot_ns: u64) -> Option<Finding> {
+        let (due_ns, activity) = *self.updates.first()?;
+        (due_ns <= boot_ns).then(|| self.take_numbered(activity))?
+    }
+
+    /// The least recently active one.
+    pub fn take_oldest(&mut self) -> Option<Finding> {
+        let activity = *self.by_activity.first_key_value()?.0;
+        self.take_numbered(activity)
+    }
+
+    /// The one that can best be spared.
+    pub fn take_least_worth(&mut self) -> Option<Finding> {
+        let activity = self.by_worth.first()?.activity;
+        self.take_numbered(activity)
+    }
+
+    /// The one whose evidence can best be spared.
+    pub fn take_least_worth_with_evidence(&mut self) -> Option<Finding> {
+        let activity = self.with_evidence.first()?.activity;
+        self.take_numbered(activity)
+    }
+
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.expiries.first().map(|(expires_at, _)| *expires_at)
+    }
+
+    pub fn next_update_ns(&self) -> Option<u64> {
+        self.updates.first().map(|(due_ns, _)| *due_ns)
+    }
+
+    pub fn levels(&self) -> DetectorLevels {
+        DetectorLevels {
+            groups: self.by_activity.len(),
+            alerts_open: self.alerts_open,
+            group_bytes: self.group_bytes,
+            evidence_bytes: self.evidence_bytes,
+        }
+    }
+
+    fn take_numbered(&mut self, activity: u64) -> Option<Finding> {
+        let (standing, finding) = self.by_activity.remove(&activity)?;
+        self.activity_of.remove(finding.group());
+        self.by_worth.remove(&standing.worth);
+        self.with_evidence.remove(&standing.worth);
+        self.expiries.remove(&(standing.expires_at, activity));
+        if let Some(due_ns) = standing.update_due_ns {
+            self.updates.remove(&(due_ns, activity));
+        }
+        self.alerts_open -= usize::from(standing.worth.is_open);
+        self.group_bytes -= standing.bytes;
+        self.evidence_bytes -= standing.evidence_bytes;
+        Some(finding)
+    }
+}
 
 /// What is held of one group.
 ///
@@ -23,7 +155,8 @@ const UPDATE_INTERVAL_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug)]
 pub struct Finding {
     group: Group,
-    terms: Terms,
+    threshold: Threshold,
+    limits: Limits,
     stats: Aggregate,
     alert: Option<OpenAlert>,
     /// What came after the open alert.
@@ -50,11 +183,12 @@ pub struct OpenAlert {
 }
 
 impl Finding {
-    pub fn new(group: Group, terms: Terms) -> Self {
+    pub fn new(group: Group, threshold: Threshold, limits: Limits) -> Self {
         Self {
             group,
-            terms,
-            stats: Aggregate::new(terms),
+            threshold,
+            limits,
+            stats: Aggregate::new(threshold, limits),
             alert: None,
             aside: None,
             activity: 0,
@@ -74,27 +208,24 @@ impl Finding {
         self.stats.row()
     }
 
-    pub fn activity(&self) -> u64 {
-        self.activity
-    }
-
     /// Adds an exec that was handed in at `now`, as the `activity`-th. [`Added::Crossed`] asks for
     /// [`open`](Self::open); if an alert is open then, it has come to its end.
     pub fn add(
         &mut self,
-        member: Member,
+        hit: Hit,
+        room: Room,
         activity: u64,
         now: Time,
         counters: &mut DetectorCounters,
     ) -> Added {
         self.activity = activity;
-        self.arrived_at = self.terms.window.clock(now);
-        if self.is_after_alert(member.at) {
-            let terms = self.terms;
-            let aside = self.aside.get_or_insert_with(|| Aggregate::new(terms));
-            return aside.add(member, counters);
+        self.arrived_at = self.threshold.window.clock(now);
+        if self.is_after_alert(hit.at) {
+            let begin = || Aggregate::new(self.threshold, self.limits);
+            let aside = self.aside.get_or_insert_with(begin);
+            return aside.add(hit, room, counters);
         }
-        let added = self.stats.add(member, counters);
+        let added = self.stats.add(hit, room, counters);
         self.rejoin(counters);
         if let (Added::Grown, Some(alert)) = (added, &mut self.alert) {
             alert.changed = true;
@@ -127,21 +258,18 @@ impl Finding {
         }
     }
 
-    /// From when on no exec can be added any more, on the window's clock. The allowance for late
-    /// ones runs at least from the latest arrival: a backlog is not cut off from its own beginning.
-    pub fn expires_at(&self) -> u64 {
-        let end_of_span = || {
-            let span_ns = self.terms.window.span_ns();
-            self.stats.last_at().saturating_add(span_ns)
-        };
-        let over_at = self.group.bucket_end.unwrap_or_else(end_of_span);
-        over_at.max(self.arrived_at).saturating_add(LATENESS_NS)
-    }
-
-    /// When the next line of an open alert is due, in boot time.
-    pub fn update_due_ns(&self) -> Option<u64> {
-        let alert = self.alert.as_ref().filter(|alert| alert.changed)?;
-        Some(alert.line_boot_ns.saturating_add(UPDATE_INTERVAL_NS))
+    /// Memory it takes beside its evidence.
+    pub fn bytes(&self) -> usize {
+        let aside = self.aside.as_ref().map_or(0, Aggregate::bytes);
+        let matched = self.alert.iter().flat_map(|alert| &alert.matched);
+        let matched = matched
+            .map(|clause| size_of::<ClauseMatch>() + clause.clause.len() + clause.found.len());
+        // The group stands in an index too.
+        size_of::<(Self, Standing, Group)>()
+            + self.group.bytes()
+            + self.stats.bytes()
+            + aside
+            + matched.sum::<usize>()
     }
 
     pub fn evidence_bytes(&self) -> usize {
@@ -149,18 +277,57 @@ impl Finding {
         self.stats.evidence_bytes() + aside.map_or(0, Aggregate::evidence_bytes)
     }
 
-    /// Gives evidence, command lines and guids up.
+    /// Gives up evidence, command lines and guids; of an open alert only its evidence, for what it
+    /// lists has been reported, and an alert only grows.
     pub fn strip(&mut self, counters: &mut DetectorCounters) {
-        self.stats.strip(counters);
+        if self.alert.is_some() {
+            self.stats.drop_evidence(counters);
+        } else {
+            self.stats.strip(counters);
+        }
         if let Some(aside) = &mut self.aside {
             aside.strip(counters);
         }
     }
 
+    /// Whether [`strip`](Self::strip) gives memory back.
+    fn has_evidence(&self) -> bool {
+        let gives = |stats: &Aggregate| stats.evidence_bytes() > 0;
+        match self.alert {
+            Some(_) => self.stats.has_evidence() || self.aside.as_ref().is_some_and(gives),
+            None => gives(&self.stats),
+        }
+    }
+
+    fn worth(&self) -> Worth {
+        Worth {
+            is_open: self.alert.is_some(),
+            port_count: self.stats.port_count(),
+            activity: self.activity,
+        }
+    }
+
+    /// From when on no exec can be added any more, on the window's clock. The allowance for late
+    /// ones runs at least from the latest arrival: a backlog is not cut off from its own beginning.
+    fn expires_at(&self) -> u64 {
+        let end_of_span = || {
+            let span_ns = self.threshold.window.span_ns();
+            self.stats.last_at().saturating_add(span_ns)
+        };
+        let over_at = self.group.bucket_end.unwrap_or_else(end_of_span);
+        over_at.max(self.arrived_at).saturating_add(LATENESS_NS)
+    }
+
+    /// When the next line of an open alert is due, in boot time.
+    fn update_due_ns(&self) -> Option<u64> {
+        let alert = self.alert.as_ref().filter(|alert| alert.changed)?;
+        Some(alert.line_boot_ns.saturating_add(UPDATE_INTERVAL_NS))
+    }
+
     /// Whether an exec at `at` comes a whole span after the latest of the open alert.
     fn is_after_alert(&self, at: u64) -> bool {
         let silence_ns = at.saturating_sub(self.stats.last_at());
-        self.alert.is_some() && silence_ns >= self.terms.window.reach_ns()
+        self.alert.is_some() && silence_ns >= self.threshold.window.reach_ns()
     }
 
     /// Takes back what was set aside, if that is not a span later any more.

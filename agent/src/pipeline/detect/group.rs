@@ -25,6 +25,24 @@ pub struct Group {
     pub bucket_end: Option<u64>,
 }
 
+impl Group {
+    /// Memory to which it refers.
+    pub fn bytes(&self) -> usize {
+        let GroupKey {
+            process_name,
+            parent_process_name,
+            parent_process_id: _,
+            dest,
+            user,
+            parent_process_path,
+            process_path,
+        } = &self.key;
+        let paths = process_path.len() + parent_process_path.len();
+        let names = process_name.len() + parent_process_name.len();
+        paths + names + dest.len() + user.len()
+    }
+}
+
 /// The seven values by which `exec` is grouped.
 pub fn group_key(exec: &Exec) -> GroupKey {
     let (process_path, process_name) = path_and_name(&exec.exe);

@@ -1,9 +1,9 @@
 //! A rule: what its file says ([`RuleSpec`]) and what runs ([`Rule`]).
 
 use std::collections::BTreeSet;
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
+
+use thiserror::Error;
 
 use super::clause::Clauses;
 use super::extract::Extractor;
@@ -18,7 +18,8 @@ pub struct RuleSpec {
     pub identity: RuleIdentity,
     /// Globs over `process`; all must hold.
     pub process: Vec<String>,
-    /// Globs over `parent_process_path`; none may hold. An unknown path passes.
+    /// Globs over `parent_process_path`. A parent that fits one of them is excluded: its execs do not
+    /// count. One whose path is unknown is never excluded.
     pub not_parent_process_path: Vec<String>,
     /// `rex`: the literal text before the port.
     pub port_prefix: String,
@@ -119,13 +120,19 @@ impl Rule {
             window,
             filters,
         } = spec;
+        let parents = PatternPlace::NotParentProcessPath;
         Ok(Self {
             identity: Arc::new(identity),
-            clauses: Clauses::new(globs(&process)?, globs(&not_parent_process_path)?),
-            extractor: Extractor::compile(&port_prefix, &ports).map_err(RuleError::pattern)?,
+            clauses: Clauses::new(
+                globs(&process, PatternPlace::Process)?,
+                globs(&not_parent_process_path, parents)?,
+            ),
+            extractor: Extractor::compile(&port_prefix, &ports)
+                .map_err(|error| PatternPlace::Ports.refused(error))?,
             port_count_min: usize::try_from(port_count_min).unwrap_or(usize::MAX),
             window_spec: window,
-            filters: Filters::compile(filters).map_err(RuleError::pattern)?,
+            filters: Filters::compile(filters)
+                .map_err(|error| PatternPlace::Filter.refused(error))?,
         })
     }
 
@@ -159,66 +166,64 @@ impl Rule {
 }
 
 /// Why a rule cannot run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Error)]
 pub enum RuleError {
     /// Without a clause over `process` every exec of the host would count.
+    #[error("there is no pattern for process")]
     NoProcessClause,
+    #[error("a port is empty")]
     EmptyPort,
     /// The threshold is 0, or more than the ports there are.
-    PortCountMin {
-        port_count_min: u64,
-        ports: usize,
-    },
+    #[error(
+        "port_count_min is {port_count_min} and must be from 1 to the number of distinct ports, \
+         {ports}"
+    )]
+    PortCountMin { port_count_min: u64, ports: usize },
+    #[error("the span of the window is 0")]
     EmptySpan,
     /// It would withhold everything.
-    FilterWithoutColumn {
-        filter: String,
-    },
+    #[error("filter {filter:?} names no column")]
+    FilterWithoutColumn { filter: String },
     /// It would withhold nothing.
+    #[error("filter {filter:?} has no pattern for {}", column.as_str())]
     ColumnWithoutPattern {
         filter: String,
         column: FilterColumn,
     },
-    /// The regex engine refuses it, in its words.
+    #[error("a pattern for {} is refused: {reason}", place.as_str())]
     Pattern {
-        reason: String,
+        place: PatternPlace,
+        reason: regex::Error,
     },
 }
 
-impl RuleError {
-    fn pattern(error: regex::Error) -> Self {
-        Self::Pattern {
-            reason: error.to_string(),
-        }
-    }
+/// Which part of a rule a pattern stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatternPlace {
+    Process,
+    NotParentProcessPath,
+    Ports,
+    Filter,
 }
 
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl PatternPlace {
+    /// Its name in a rule's file.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::NoProcessClause => f.write_str("there is no pattern for process"),
-            Self::EmptyPort => f.write_str("a port is empty"),
-            Self::PortCountMin {
-                port_count_min,
-                ports,
-            } => write!(
-                f,
-                "port_count_min is {port_count_min} and must be from 1 to the number of distinct ports, {ports}"
-            ),
-            Self::EmptySpan => f.write_str("the span of the window is 0"),
-            Self::FilterWithoutColumn { filter } => {
-                write!(f, "filter {filter:?} names no column")
-            }
-            Self::ColumnWithoutPattern { filter, column } => {
-                let column = column.as_str();
-                write!(f, "filter {filter:?} has no pattern for {column}")
-            }
-            Self::Pattern { reason } => write!(f, "a pattern is refused: {reason}"),
+            Self::Process => "process",
+            Self::NotParentProcessPath => "not_parent_process_path",
+            Self::Ports => "ports",
+            Self::Filter => "filter",
+        }
+    }
+
+    fn refused(self, reason: regex::Error) -> RuleError {
+        RuleError::Pattern {
+            place: self,
+            reason,
         }
     }
 }
-
-impl Error for RuleError {}
 
 fn refuse_what_cannot_work(spec: &RuleSpec) -> Result<(), RuleError> {
     let ports = BTreeSet::from_iter(&spec.ports).len();
@@ -254,9 +259,10 @@ fn refuse_empty_filter(spec: &FilterSpec) -> Result<(), RuleError> {
     }
 }
 
-fn globs(patterns: &[String]) -> Result<Vec<Glob>, RuleError> {
+fn globs(patterns: &[String], place: PatternPlace) -> Result<Vec<Glob>, RuleError> {
     let globs = patterns.iter().map(|pattern| Glob::compile(pattern));
-    globs.collect::<Result<_, _>>().map_err(RuleError::pattern)
+    let globs = globs.collect::<Result<_, _>>();
+    globs.map_err(|error| place.refused(error))
 }
 
 #[cfg(test)]
@@ -279,6 +285,27 @@ mod tests {
         );
         check(|spec| spec.ports.push(String::new()), "a port is empty");
         check(|spec| spec.window.span_s = 0, "the span of the window is 0");
+    }
+
+    #[test]
+    fn a_pattern_that_is_too_long_is_refused_by_the_name_of_its_place() {
+        let long = || "a".repeat(1_000_000);
+        let refused = |place| {
+            format!(
+                "a pattern for {place} is refused: Compiled regex exceeds size limit of 10485760 bytes."
+            )
+        };
+        check(|spec| spec.process.push(long()), &refused("process"));
+        check(
+            |spec| spec.not_parent_process_path.push(long()),
+            &refused("not_parent_process_path"),
+        );
+        check(|spec| spec.ports.push(long()), &refused("ports"));
+        let filter = FilterSpec {
+            name: "panel".to_owned(),
+            columns: vec![(FilterColumn::User, vec![long()])],
+        };
+        check(|spec| spec.filters.push(filter), &refused("filter"));
     }
 
     #[test]

@@ -42,12 +42,11 @@ impl Sightings {
     }
 
     /// The ports whose latest moment is one that `counts`, in string order.
-    pub fn ports(&self, counts: impl Fn(u64) -> bool) -> Vec<String> {
+    pub fn ports(&self, counts: impl Fn(u64) -> bool) -> impl Iterator<Item = &str> {
         self.by_port
             .iter()
-            .filter(|(_, moments)| moments.last().is_some_and(|&latest| counts(latest)))
-            .map(|(port, _)| port.to_string())
-            .collect()
+            .filter(move |(_, moments)| moments.last().is_some_and(|&latest| counts(latest)))
+            .map(|(port, _)| &**port)
     }
 
     /// Drops the moments that are `gone`, but each port's latest: while an alert is open, its ports
@@ -57,6 +56,14 @@ impl Sightings {
             let n_gone = moments.partition_point(|&moment| gone(moment));
             moments.drain(..n_gone.min(moments.len() - 1));
         }
+    }
+
+    /// Memory it takes, itself not included.
+    pub fn bytes(&self) -> usize {
+        let moments = self.by_port.values().map(|moments| {
+            size_of::<(Arc<str>, Vec<u64>)>() + moments.capacity() * size_of::<u64>()
+        });
+        moments.sum()
     }
 
     pub fn absorb(&mut self, other: Self) {

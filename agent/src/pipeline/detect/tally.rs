@@ -1,10 +1,11 @@
 //! Execs by their number, where not each can be told apart.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use uuid::Uuid;
 
-use super::member::Member;
+use super::hit::Hit;
 use super::suppress::Fits;
 use crate::pipeline::exec::Time;
 
@@ -12,8 +13,9 @@ use crate::pipeline::exec::Time;
 /// deliveries come within [`LATENESS_NS`](super::window::LATENESS_NS).
 const GUIDS_REMEMBERED: usize = 256;
 
-/// Slices kept. While a group waits it needs those of one span and a little more; once its alert is
-/// open it needs only their sum, and the oldest are joined.
+/// Slices kept. A group that waits has those of one span, and of
+/// [`LATENESS_NS`](super::window::LATENESS_NS), which is 64 more when the span is a second. Beyond
+/// these the oldest are joined.
 const SLICES_MAX: usize = 256;
 
 /// What is known of some execs taken together, at least one.
@@ -22,6 +24,8 @@ pub struct Tally {
     pub count: u64,
     pub truncated: u64,
     pub faults: u64,
+    /// Those whose command line was not listed, or is no longer.
+    pub texts_omitted: u64,
     pub first: First,
     /// The latest moment of them.
     pub last_at: u64,
@@ -38,18 +42,20 @@ pub struct First {
 }
 
 impl Tally {
-    pub fn of(member: &Member) -> Self {
+    /// One exec, its command line listed.
+    pub fn of(hit: &Hit) -> Self {
         Self {
             count: 1,
-            truncated: member.truncated.into(),
-            faults: member.fault.into(),
+            truncated: hit.truncated.into(),
+            faults: hit.fault.into(),
+            texts_omitted: 0,
             first: First {
-                at: member.at,
-                guid: member.evidence.guid,
-                time: member.evidence.time,
+                at: hit.at,
+                guid: hit.evidence.guid,
+                time: hit.evidence.time,
             },
-            last_at: member.at,
-            fits: member.fits.clone(),
+            last_at: hit.at,
+            fits: hit.fits.clone(),
         }
     }
 
@@ -57,6 +63,7 @@ impl Tally {
         self.count += other.count;
         self.truncated += other.truncated;
         self.faults += other.faults;
+        self.texts_omitted += other.texts_omitted;
         self.first = self.first.min(other.first);
         self.last_at = self.last_at.max(other.last_at);
         self.fits.and(&other.fits);
@@ -88,7 +95,7 @@ impl Unlisted {
         if self.guids.len() > GUIDS_REMEMBERED {
             self.guids.pop_front();
         }
-        self.add_to_slice(exec.last_at / self.slice_ns, exec);
+        self.add_to_slice(exec);
     }
 
     pub fn remembers(&self, guid: &Uuid) -> bool {
@@ -103,18 +110,44 @@ impl Unlisted {
         self.slices.retain(|_, tally| !gone(tally.last_at));
     }
 
+    /// None of these will leave any more: only their sum is kept.
+    pub fn settle(&mut self) {
+        self.slice_ns = u64::MAX;
+        for tally in mem::take(&mut self.slices).into_values() {
+            self.add_to_slice(&tally);
+        }
+    }
+
+    /// Memory it takes, itself not included.
+    pub fn bytes(&self) -> usize {
+        // Slices come in order, which leaves the nodes of a tree half full.
+        2 * self.slices.len() * size_of::<(u64, Tally)>()
+            + self.guids.capacity() * size_of::<Uuid>()
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.slice_ns == u64::MAX
+    }
+
+    /// The list of command lines was given up.
+    pub fn omit_texts(&mut self) {
+        for tally in self.slices.values_mut() {
+            tally.texts_omitted = tally.count;
+        }
+    }
+
     pub fn absorb(&mut self, other: Self) {
-        for (slice, tally) in other.slices {
-            self.add_to_slice(slice, &tally);
+        for tally in other.slices.into_values() {
+            self.add_to_slice(&tally);
         }
         self.guids.extend(other.guids);
         let n_surplus = self.guids.len().saturating_sub(GUIDS_REMEMBERED);
         self.guids.drain(..n_surplus);
     }
 
-    fn add_to_slice(&mut self, slice: u64, tally: &Tally) {
+    fn add_to_slice(&mut self, tally: &Tally) {
         self.slices
-            .entry(slice)
+            .entry(tally.last_at / self.slice_ns)
             .and_modify(|sum| sum.add(tally))
             .or_insert_with(|| tally.clone());
         if self.slices.len() > SLICES_MAX {

@@ -10,7 +10,7 @@ mod windows;
 use uuid::Uuid;
 
 use super::Detector;
-use super::limits::Limits;
+use super::bounds::Limits;
 use super::rule::{Rule, RuleSpec, WindowSpec};
 use crate::pipeline::alert::{Alert, RuleIdentity, Severity, WindowMode};
 use crate::pipeline::exec::{Argv, ExePath, Exec, ProcessKey, Time};

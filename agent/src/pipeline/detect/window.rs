@@ -66,6 +66,12 @@ impl Window {
         }
     }
 
+    /// When the last window that holds `time` ends, on the window's clock.
+    pub fn last_end(self, time: Time) -> u64 {
+        let end_of_span = || time.boot_ns.saturating_add(self.span_ns);
+        self.bucket_end(time).unwrap_or_else(end_of_span)
+    }
+
     fn end_of_bucket(self, wall_ns: u64) -> u64 {
         let span = i128::from(self.span_ns);
         let offset = i128::from(self.offset_ns);
@@ -126,5 +132,16 @@ mod tests {
         assert_eq!(window(WindowMode::Sliding, 60, 0).clock(time), 1);
         assert_eq!(window(WindowMode::Sliding, 60, 0).bucket_end(time), None);
         assert_eq!(window(WindowMode::Tumbling, 60, 0).clock(time), 2);
+    }
+
+    #[test]
+    fn the_last_window_of_a_moment_begins_there_or_is_its_bucket() {
+        let time = Time {
+            boot_ns: 1,
+            wall_ns: 2,
+        };
+        let last_end = |mode| window(mode, 60, 0).last_end(time);
+        assert_eq!(last_end(WindowMode::Sliding), 60 * SECOND + 1);
+        assert_eq!(last_end(WindowMode::Tumbling), 60 * SECOND);
     }
 }

@@ -8,7 +8,7 @@ use proptest::sample::select;
 
 use super::reference::{Expected, Finished, PORT_COUNT_MIN, PORTS, Sample, sliding, tumbling};
 use super::*;
-use crate::pipeline::alert::AlertState;
+use crate::pipeline::alert::{AlertState, Blindness};
 
 const SPAN: u64 = 10 * SECOND;
 const OFFSET: u64 = 3 * SECOND;
@@ -92,6 +92,8 @@ fn samples(n_max: usize) -> impl Strategy<Value = Vec<Sample>> {
 #[derive(Default)]
 struct Reported {
     alerts: Vec<Finished>,
+    /// Beside each: how many command lines it leaves out at most.
+    texts_omitted: Vec<u64>,
     opened_by: BTreeSet<u128>,
     /// The latest line of each open alert, and when it came.
     open: BTreeMap<Uuid, (Alert, u64)>,
@@ -106,6 +108,14 @@ impl Reported {
             line.count,
             line.execs.len() as u64 + line.blindness.execs_omitted
         );
+        let Blindness {
+            guids_omitted,
+            processes_exec_omitted,
+            ..
+        } = line.blindness;
+        prop_assert_eq!(line.count, line.guids.len() as u64 + guids_omitted);
+        let texts_max = line.processes_exec.len() as u64 + processes_exec_omitted;
+        prop_assert!(line.count >= texts_max);
         prop_assert!(line.execs.is_sorted_by_key(|exec| exec.time));
         match self.open.remove(&line.id) {
             None => {
@@ -126,7 +136,10 @@ impl Reported {
             }
         }
         match line.state {
-            AlertState::Closed => self.alerts.push(Finished::of_line(&line)),
+            AlertState::Closed => {
+                self.alerts.push(Finished::of_line(&line));
+                self.texts_omitted.push(processes_exec_omitted);
+            }
             AlertState::Open => {
                 self.open.insert(line.id, (line, now));
             }
@@ -164,13 +177,29 @@ fn run(detector: &mut Detector, arrivals: &[(u64, Sample)]) -> Result<Reported, 
         reported.take(line, None, now)?;
     }
     prop_assert!(reported.open.is_empty(), "an alert was not closed");
-    reported.alerts.sort();
+    let mut alerts: Vec<_> = reported
+        .alerts
+        .drain(..)
+        .zip(reported.texts_omitted)
+        .collect();
+    alerts.sort();
+    (reported.alerts, reported.texts_omitted) = alerts.into_iter().unzip();
     Ok(reported)
 }
 
 fn in_order(samples: &[Sample]) -> Vec<(u64, Sample)> {
     let arrivals = samples.iter().map(|sample| (sample.at, sample.clone()));
     arrivals.collect()
+}
+
+/// Each sample a little later than it happened.
+fn delayed(samples: &[Sample], delays: Vec<u64>) -> Vec<(u64, Sample)> {
+    let delayed = samples.iter().zip(delays);
+    let mut arrivals: Vec<(u64, Sample)> = delayed
+        .map(|(sample, delay)| (sample.at + delay, sample.clone()))
+        .collect();
+    arrivals.sort_by_key(|(arrival, _)| *arrival);
+    arrivals
 }
 
 /// Whether an exec that keeps an alert from ending might come after a burst that opens the next one.
@@ -217,13 +246,8 @@ proptest! {
     ) {
         prop_assume!(!has_burst_before_bridge(&samples));
         let expected = expected(mode, &samples);
-        let delayed = samples.iter().zip(delays);
-        let mut arrivals: Vec<(u64, Sample)> = delayed
-            .map(|(sample, delay)| (sample.at + delay, sample.clone()))
-            .collect();
-        arrivals.sort_by_key(|(arrival, _)| *arrival);
         let mut detector = limited(mode, Limits::default());
-        let reported = run(&mut detector, &arrivals)?;
+        let reported = run(&mut detector, &delayed(&samples, delays))?;
         prop_assert_eq!(reported.alerts, expected.alerts);
         prop_assert_eq!(detector.counters().late, 0);
     }
@@ -268,13 +292,47 @@ proptest! {
     }
 
     #[test]
+    fn within_any_bounds_an_alert_only_grows_and_says_what_it_leaves_out(
+        mode in modes(),
+        samples in samples(60),
+        delays in proptest::collection::vec(0..REORDER, 60),
+        (n_evidence, n_texts, n_guids) in (0_usize..4, 0_usize..3, 0_usize..4),
+        evidence_bytes_max in 0_usize..8000,
+    ) {
+        prop_assume!(!has_burst_before_bridge(&samples));
+        let limits = Limits {
+            evidence_bytes_max,
+            evidence_per_group_max: n_evidence,
+            texts_per_group_max: n_texts,
+            guids_per_group_max: n_guids,
+            ..Limits::default()
+        };
+        let arrivals = delayed(&samples, delays);
+        let bounded = run(&mut limited(mode, limits), &arrivals)?;
+        let whole = run(&mut limited(mode, Limits::default()), &arrivals)?;
+        prop_assert_eq!(bounded.alerts.len(), whole.alerts.len());
+        let alerts = bounded.alerts.iter().zip(bounded.texts_omitted).zip(&whole.alerts);
+        for ((bounded, texts_omitted), whole) in alerts {
+            prop_assert_eq!(&bounded.ports, &whole.ports);
+            // At the old edge of the window a few too many may have been counted.
+            prop_assert!(bounded.count >= whole.count);
+            if bounded.count == whole.count {
+                prop_assert!(contains(&whole.processes_exec, &bounded.processes_exec));
+                let texts_max = bounded.processes_exec.len() as u64 + texts_omitted;
+                prop_assert!(texts_max >= whole.processes_exec.len() as u64);
+            }
+        }
+    }
+
+    #[test]
     fn groups_are_bounded_and_every_alert_that_opens_closes(
         mode in modes(),
         samples in samples(60),
         parents in proptest::collection::vec(0_u32..12, 60),
         groups_max in 0_usize..5,
+        group_bytes_max in 0_usize..10_000,
     ) {
-        let limits = Limits { groups_max, ..Limits::default() };
+        let limits = Limits { groups_max, group_bytes_max, ..Limits::default() };
         let mut detector = limited(mode, limits);
         let flood: Vec<(u64, Sample)> = samples
             .into_iter()
@@ -283,7 +341,9 @@ proptest! {
             .collect();
         for (_, sample) in &flood {
             feed(&mut detector, &sample.exec());
-            prop_assert!(detector.levels().groups <= groups_max.max(1));
+            let levels = detector.levels();
+            prop_assert!(levels.groups <= groups_max.max(1));
+            prop_assert!(levels.groups == 1 || levels.group_bytes <= group_bytes_max);
         }
         let mut detector = limited(mode, limits);
         run(&mut detector, &flood)?;

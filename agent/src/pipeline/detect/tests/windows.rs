@@ -209,6 +209,19 @@ fn an_exec_too_late_for_all_that_is_held_is_counted_late() {
 }
 
 #[test]
+fn an_exec_of_a_span_that_was_given_up_is_late_but_not_lost() {
+    let mut detector = detector(analytic());
+    feed(&mut detector, &opening(SECOND, "636"));
+    feed(&mut detector, &shell(2 * HOUR, "true"));
+    assert_eq!(detector.levels().groups, 0);
+    for (second, port) in [(2, "989"), (3, "995"), (4, "8443")] {
+        detector.handle_exec(&opening(second * SECOND, port), time(2 * HOUR));
+    }
+    check(&lines(&mut detector), &[(0, Open, 3)]);
+    assert_eq!(detector.counters().late, 1);
+}
+
+#[test]
 fn a_backlog_longer_than_the_span_is_still_judged() {
     let mut detector = detector(analytic());
     let now = time(10 * HOUR);

@@ -1,5 +1,5 @@
-//! One destination with its own thread and its own bounded queue, so that none can hold up the
-//! detection or another destination.
+//! The bounded queue before one destination, and the thread behind it, so that no destination can
+//! hold up the detection or another one.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -26,13 +26,22 @@ pub(super) trait Log: Send {
     fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), AppendError<Self::Error>>;
 }
 
-/// Why a batch was not appended as a whole.
+/// What went wrong with a batch.
 pub(super) struct AppendError<E> {
-    /// How many of its lines were.
-    pub(super) written: usize,
     pub(super) error: E,
-    /// Whether it is no use to try again.
-    pub(super) is_final: bool,
+    pub(super) outcome: Outcome,
+}
+
+/// What became of the lines of a batch with which something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The first ones were written; the others can be tried again.
+    Written(usize),
+    /// All were written, and may not outlast a crash of the machine. To write them again would only
+    /// double them.
+    Unsynced,
+    /// The first ones were written; it is no use to try the others again.
+    Gone(usize),
 }
 
 /// Whether a line will be written.
@@ -51,16 +60,18 @@ pub struct LineCounts {
     pub dropped: u64,
     /// Not written yet.
     pub waiting: u64,
+    /// Of those written, the ones that may not be on the disk, for it could not be synced.
+    pub unsynced: u64,
     /// Batches that were not written or not synced at the first try.
     pub faults: u64,
 }
 
-pub(super) struct Lane {
+pub(super) struct Queue {
     shared: Arc<Shared>,
     lines_max: usize,
 }
 
-impl Lane {
+impl Queue {
     pub(super) fn spawn(
         name: &'static str,
         log: impl Log + 'static,
@@ -85,7 +96,7 @@ impl Lane {
         }
         state.counts.waiting += 1;
         state.waiting_bytes += line.len();
-        state.queue.push_back(line);
+        state.lines.push_back(line);
         self.shared.changed.notify_all();
         Accepted::Queued
     }
@@ -113,7 +124,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Queue {
     fn drop(&mut self) {
         self.shared.advance(Stage::Ended);
     }
@@ -127,8 +138,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Vec<u8>>,
-    /// Of the lines in the queue and in the thread's hands.
+    lines: VecDeque<Vec<u8>>,
+    /// Of these lines and of those in the thread's hands.
     waiting_bytes: usize,
     counts: LineCounts,
     stage: Stage,
@@ -161,7 +172,7 @@ impl Shared {
         let mut state = self
             .changed
             .wait_while(self.lock(), |state| {
-                batch.is_empty() && state.queue.is_empty() && state.stage == Stage::Open
+                batch.is_empty() && state.lines.is_empty() && state.stage == Stage::Open
             })
             .unwrap_or_else(PoisonError::into_inner);
         if state.stage == Stage::Ended {
@@ -170,7 +181,7 @@ impl Shared {
         }
         let mut bytes: usize = batch.iter().map(Vec::len).sum();
         while batch.len() < BATCH_LINES_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(line) = state.queue.pop_front() else {
+            let Some(line) = state.lines.pop_front() else {
                 break;
             };
             bytes += line.len();
@@ -185,6 +196,12 @@ impl Shared {
         state.waiting_bytes -= bytes;
         state.counts.waiting -= written as u64;
         state.counts.written += written as u64;
+    }
+
+    fn count_fault(&self, unsynced: usize) {
+        let mut state = self.lock();
+        state.counts.faults += 1;
+        state.counts.unsynced += unsynced as u64;
     }
 
     /// Waits until it is time to try again.
@@ -207,48 +224,66 @@ impl Shared {
         state.stage = Stage::Ended;
         let lost = std::mem::take(&mut state.counts.waiting);
         state.counts.dropped += lost;
-        state.queue.clear();
+        state.lines.clear();
         state.waiting_bytes = 0;
         lost
     }
 }
 
+/// How the last batch went, so that only a change is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Well,
+    Unsynced,
+    Failing,
+}
+
 /// The thread: batch after batch, the lines of a failed one first.
 fn write(name: &'static str, mut log: impl Log, shared: &Shared) {
     let mut batch = Vec::new();
-    let mut failing = false;
+    let mut health = Health::Well;
     loop {
         shared.fill(&mut batch);
-        if batch.is_empty() {
+        let n_lines = batch.len();
+        if n_lines == 0 {
             break;
         }
-        let Err(AppendError {
-            written,
-            error,
-            is_final,
-        }) = log.append(&batch)
-        else {
-            if failing {
+        let before = health;
+        let Err(AppendError { error, outcome }) = log.append(&batch) else {
+            shared.settle(&mut batch, n_lines);
+            health = Health::Well;
+            if before != health {
                 tracing::info!(log = name, "alerts are written again");
             }
-            failing = false;
-            let all = batch.len();
-            shared.settle(&mut batch, all);
             continue;
         };
-        shared.lock().counts.faults += 1;
-        shared.settle(&mut batch, written);
         let error = Chain(&error);
-        if is_final {
-            let lost = shared.give_up();
-            tracing::error!(log = name, %error, lost, "alerts are not written any more");
-            break;
+        match outcome {
+            Outcome::Unsynced => {
+                shared.count_fault(n_lines);
+                shared.settle(&mut batch, n_lines);
+                health = Health::Unsynced;
+                if before != health {
+                    tracing::warn!(log = name, %error, "alerts are written, but may not be on the disk");
+                }
+            }
+            Outcome::Written(written) => {
+                shared.count_fault(0);
+                shared.settle(&mut batch, written);
+                health = Health::Failing;
+                if before != health {
+                    tracing::warn!(log = name, %error, "alerts cannot be written, trying again");
+                }
+                shared.pause();
+            }
+            Outcome::Gone(written) => {
+                shared.count_fault(0);
+                shared.settle(&mut batch, written);
+                let lost = shared.give_up();
+                tracing::error!(log = name, %error, lost, "alerts are not written any more");
+                break;
+            }
         }
-        if !failing {
-            tracing::warn!(log = name, %error, "alerts cannot be written, trying again");
-        }
-        failing = true;
-        shared.pause();
     }
     shared.advance(Stage::Ended);
 }
@@ -276,11 +311,10 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Says which lines it was handed, then does what it is told: how many of them to write, and
-    /// whether to fail for good when that is not all.
+    /// Says which lines it was handed, then does what it is told: writes all of them, or fails so.
     struct Puppet {
         handed: Sender<Vec<String>>,
-        orders: Receiver<(usize, bool)>,
+        orders: Receiver<Option<Outcome>>,
     }
 
     impl Log for Puppet {
@@ -292,22 +326,20 @@ mod tests {
                 .map(|line| String::from_utf8_lossy(line).into());
             self.handed.send(texts.collect()).unwrap();
             // Whoever gives no more orders wants all of them written.
-            let (written, is_final) = self.orders.recv().unwrap_or((lines.len(), false));
-            if written >= lines.len() {
-                return Ok(());
+            match self.orders.recv().unwrap_or(ALL) {
+                None => Ok(()),
+                Some(outcome) => Err(AppendError {
+                    error: io::ErrorKind::StorageFull.into(),
+                    outcome,
+                }),
             }
-            Err(AppendError {
-                written,
-                error: io::ErrorKind::StorageFull.into(),
-                is_final,
-            })
         }
     }
 
     struct Rig {
-        lane: Lane,
+        queue: Queue,
         handed: Receiver<Vec<String>>,
-        orders: Sender<(usize, bool)>,
+        orders: Sender<Option<Outcome>>,
     }
 
     fn rig(lines_max: usize) -> Rig {
@@ -318,7 +350,7 @@ mod tests {
             orders: orders_to_them,
         };
         Rig {
-            lane: Lane::spawn("test", puppet, lines_max).unwrap(),
+            queue: Queue::spawn("test", puppet, lines_max).unwrap(),
             handed,
             orders,
         }
@@ -328,22 +360,22 @@ mod tests {
         text.into()
     }
 
-    const ALL: (usize, bool) = (usize::MAX, false);
+    const ALL: Option<Outcome> = None;
 
     #[test]
     fn lines_are_written_in_order_and_all_of_them_before_the_end() {
         let Rig {
-            lane,
+            queue,
             handed,
             orders,
         } = rig(1000);
         drop(orders);
         let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
         for text in &expected {
-            assert_eq!(lane.accept(line(text)), Accepted::Queued);
+            assert_eq!(queue.accept(line(text)), Accepted::Queued);
         }
-        lane.close();
-        let counts = lane.wait(LONG);
+        queue.close();
+        let counts = queue.wait(LONG);
         let batches: Vec<_> = handed.try_iter().collect();
         assert!(batches.iter().all(|batch| batch.len() <= BATCH_LINES_MAX));
         assert_eq!(batches.concat(), expected);
@@ -356,67 +388,94 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_counts_and_the_lines_being_written_are_in_it() {
         let Rig {
-            lane,
+            queue,
             handed,
             orders,
         } = rig(3);
-        assert_eq!(lane.accept(line("a")), Accepted::Queued);
+        assert_eq!(queue.accept(line("a")), Accepted::Queued);
         assert_eq!(handed.recv().unwrap(), ["a"]);
-        assert_eq!(lane.accept(line("b")), Accepted::Queued);
-        assert_eq!(lane.accept(line("c")), Accepted::Queued);
-        assert_eq!(lane.accept(line("d")), Accepted::Dropped);
+        assert_eq!(queue.accept(line("b")), Accepted::Queued);
+        assert_eq!(queue.accept(line("c")), Accepted::Queued);
+        assert_eq!(queue.accept(line("d")), Accepted::Dropped);
         orders.send(ALL).unwrap();
         assert_eq!(handed.recv().unwrap(), ["b", "c"]);
-        assert_eq!(lane.accept(line("e")), Accepted::Queued);
-        assert_eq!(lane.accept(line("f")), Accepted::Dropped);
+        assert_eq!(queue.accept(line("e")), Accepted::Queued);
+        assert_eq!(queue.accept(line("f")), Accepted::Dropped);
         drop(orders);
-        lane.close();
-        let counts = lane.wait(LONG);
+        queue.close();
+        let counts = queue.wait(LONG);
         assert_eq!((counts.written, counts.dropped), (4, 2));
     }
 
     #[test]
     fn the_bytes_that_wait_are_bounded_too() {
         let Rig {
-            lane,
+            queue,
             handed,
             orders,
         } = rig(usize::MAX);
         let half = QUEUE_BYTES_MAX / 2;
-        assert_eq!(lane.accept(vec![b'x'; half]), Accepted::Queued);
+        assert_eq!(queue.accept(vec![b'x'; half]), Accepted::Queued);
         handed.recv().unwrap();
-        assert_eq!(lane.accept(vec![b'x'; half]), Accepted::Queued);
-        assert_eq!(lane.accept(line("x")), Accepted::Dropped);
+        assert_eq!(queue.accept(vec![b'x'; half]), Accepted::Queued);
+        assert_eq!(queue.accept(line("x")), Accepted::Dropped);
         orders.send(ALL).unwrap();
         handed.recv().unwrap();
-        assert_eq!(lane.accept(line("x")), Accepted::Queued);
+        assert_eq!(queue.accept(line("x")), Accepted::Queued);
     }
 
     #[test]
     fn what_was_not_written_is_tried_again_before_anything_else() {
         let Rig {
-            lane,
+            queue,
             handed,
             orders,
         } = rig(1000);
-        lane.accept(line("a"));
+        queue.accept(line("a"));
         assert_eq!(handed.recv().unwrap(), ["a"]);
         for text in ["b", "c", "d"] {
-            lane.accept(line(text));
+            queue.accept(line(text));
         }
-        orders.send((0, false)).unwrap();
-        lane.close();
+        orders.send(Some(Outcome::Written(0))).unwrap();
+        queue.close();
         assert_eq!(handed.recv().unwrap(), ["a", "b", "c", "d"]);
-        orders.send((2, false)).unwrap();
+        orders.send(Some(Outcome::Written(2))).unwrap();
         assert_eq!(handed.recv().unwrap(), ["c", "d"]);
         orders.send(ALL).unwrap();
         assert_eq!(
-            lane.wait(LONG),
+            queue.wait(LONG),
             LineCounts {
                 written: 4,
                 dropped: 0,
                 waiting: 0,
+                unsynced: 0,
                 faults: 2,
+            }
+        );
+    }
+
+    #[test]
+    fn what_was_written_and_not_synced_is_not_tried_again_and_is_counted() {
+        let Rig {
+            queue,
+            handed,
+            orders,
+        } = rig(1000);
+        queue.accept(line("a"));
+        assert_eq!(handed.recv().unwrap(), ["a"]);
+        queue.accept(line("b"));
+        orders.send(Some(Outcome::Unsynced)).unwrap();
+        assert_eq!(handed.recv().unwrap(), ["b"]);
+        orders.send(ALL).unwrap();
+        queue.close();
+        assert_eq!(
+            queue.wait(LONG),
+            LineCounts {
+                written: 2,
+                dropped: 0,
+                waiting: 0,
+                unsynced: 1,
+                faults: 1,
             }
         );
     }
@@ -424,33 +483,33 @@ mod tests {
     #[test]
     fn a_destination_that_is_gone_takes_nothing_any_more() {
         let Rig {
-            lane,
+            queue,
             handed,
             orders,
         } = rig(1000);
-        lane.accept(line("a"));
+        queue.accept(line("a"));
         handed.recv().unwrap();
-        lane.accept(line("b"));
-        orders.send((0, true)).unwrap();
-        lane.close();
-        let counts = lane.wait(LONG);
+        queue.accept(line("b"));
+        orders.send(Some(Outcome::Gone(0))).unwrap();
+        queue.close();
+        let counts = queue.wait(LONG);
         assert_eq!((counts.written, counts.dropped, counts.waiting), (0, 2, 0));
-        assert_eq!(lane.accept(line("c")), Accepted::Dropped);
+        assert_eq!(queue.accept(line("c")), Accepted::Dropped);
     }
 
     #[test]
     fn the_end_does_not_wait_for_a_destination_that_hangs() {
         let Rig {
-            lane,
+            queue,
             handed,
             orders,
         } = rig(1000);
-        lane.accept(line("a"));
+        queue.accept(line("a"));
         handed.recv().unwrap();
-        lane.accept(line("b"));
-        lane.close();
-        assert_eq!(lane.accept(line("c")), Accepted::Dropped);
-        assert_eq!(lane.wait(Duration::from_millis(1)).waiting, 2);
+        queue.accept(line("b"));
+        queue.close();
+        assert_eq!(queue.accept(line("c")), Accepted::Dropped);
+        assert_eq!(queue.wait(Duration::from_millis(1)).waiting, 2);
         drop(orders);
     }
 }

@@ -11,7 +11,7 @@ use crate::pipeline::exec::{ArgvSource, Exec};
 
 /// What a group learns from one exec.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct Hit {
     /// When it happened, on the window's clock.
     pub at: u64,
     pub port: Option<Arc<str>>,
@@ -25,7 +25,7 @@ pub struct Member {
     pub fits: Fits,
 }
 
-impl Member {
+impl Hit {
     /// From an exec whose command line is `process`.
     pub fn new(rule: &Rule, exec: &Exec, process: &[u8]) -> Self {
         let extracted = rule.extractor().extract(process);

@@ -1,0 +1,265 @@
+//! The seeds, made here and kept in `corpus/TARGET/`. `UPDATE_EXPECT=1` writes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::mem::offset_of;
+use std::path::Path;
+
+use wallwatch::exit_code::ExitCode;
+use wallwatch::host::btf::Offsets;
+use wallwatch_common::{ArgvChunk, ExecRecord, MEMBERS, RECORD_VERSION, RecordKind};
+
+use crate::{btf, record, recording};
+use ring_records::{Exec, Process};
+
+#[path = "../../stub/ring_records.rs"]
+mod ring_records;
+
+type Seeds = BTreeMap<&'static str, Vec<u8>>;
+
+const PORTS: [&str; 4] = ["3269", "636", "989", "8443"];
+
+#[test]
+fn the_seeds_that_are_kept_are_those_made_here() {
+    for (target, seeds) in [
+        ("record", record_seeds()),
+        ("recording", recording_seeds()),
+        ("btf", btf_seeds()),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(target);
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::create_dir_all(&folder).unwrap();
+            for (name, bytes) in &seeds {
+                fs::write(folder.join(name), bytes).unwrap();
+            }
+        }
+        let kept = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        let kept: BTreeSet<_> = kept.map(|entry| entry.file_name()).collect();
+        let made = seeds.keys().map(|name| (*name).into()).collect();
+        assert_eq!(kept, made, "{target}");
+        for (name, bytes) in seeds {
+            let kept = fs::read(folder.join(name)).unwrap();
+            assert!(kept == bytes, "{target}/{name} is not what is made here");
+        }
+    }
+}
+
+#[test]
+fn the_record_seeds_decode_and_the_attack_alerts() {
+    for (name, bytes) in record_seeds() {
+        let n_alerts = record::alerts_of(&bytes);
+        assert_eq!(n_alerts > 0, name == "attack", "{name}");
+    }
+}
+
+#[test]
+fn the_recording_seeds_parse_and_the_attack_alerts() {
+    for (name, bytes) in recording_seeds() {
+        recording::check(&bytes);
+        let summary = recording::replayed(&bytes);
+        assert_eq!(summary.exit_code(), ExitCode::Success, "{name}");
+        assert_eq!(summary.alert_lines > 0, name == "attack", "{name}");
+    }
+}
+
+#[test]
+fn the_btf_seeds_resolve_and_the_whole_kernel_lacks_nothing() {
+    for (name, bytes) in btf_seeds() {
+        btf::check(&bytes);
+        let n_missing = Offsets::resolve(&bytes).unwrap().missing().count();
+        assert_eq!(n_missing == 0, name == "whole", "{name}");
+    }
+}
+
+fn record_seeds() -> Seeds {
+    let shell = process(40);
+    let child = process(41);
+    let bulk = Exec {
+        process: child,
+        parent: shell,
+        filename: "/usr/bin/basename",
+        exe: "/usr/bin/basename",
+        parent_exe: "/usr/bin/dash",
+        argv: &["/usr/bin/basename", "/var/lib/example/file", ""],
+    };
+    let life = [
+        ring_records::fork(1_000, child, shell),
+        ring_records::exec(2_000, &bulk),
+        ring_records::exit(3_000, child),
+    ];
+    let attack = PORTS.iter().zip(50_u32..).map(|(port, tgid)| {
+        let command = command(port);
+        let argv = ["sh", "-c", &command];
+        let exec = Exec {
+            process: process(tgid),
+            parent: child,
+            filename: "/bin/sh",
+            exe: "/usr/bin/dash",
+            parent_exe: "/tmp/cpd",
+            argv: &argv,
+        };
+        ring_records::exec(u64::from(tgid) * 1_000_000, &exec)
+    });
+    Seeds::from([
+        ("exec", ring_records::exec(1_000, &bulk)),
+        ("life", life.concat()),
+        ("long", with_more_arguments(&bulk)),
+        ("attack", attack.collect::<Vec<_>>().concat()),
+    ])
+}
+
+/// An exec whose command line goes on for 40,000 bytes, in three pieces. Of these only the beginning is
+/// kept; the target fills them up.
+fn with_more_arguments(exec: &Exec<'_>) -> Vec<u8> {
+    const TIME_NS: u64 = 1_000;
+    let mut out = ring_records::exec(TIME_NS, exec);
+    let full_at = offset_of!(ExecRecord, argv_bytes_full);
+    let full: [u8; 8] = out[full_at..full_at + 8].try_into().unwrap();
+    let first = u64::from_ne_bytes(full);
+    out[full_at..full_at + 8].copy_from_slice(&(first + 40_000).to_ne_bytes());
+    for (offset, bytes) in [(0, 16_384), (16_384, 16_384), (32_768, 7_232)] {
+        let length = offset_of!(ArgvChunk, argv) as u32 + 8;
+        let kind = RecordKind::ArgvChunk as u32;
+        out.extend(TIME_NS.to_ne_bytes());
+        out.extend(length.to_ne_bytes());
+        out.extend((u32::from(RECORD_VERSION) << 16 | kind).to_ne_bytes());
+        out.extend(u64::to_ne_bytes(first + offset));
+        out.extend(exec.process.tgid.to_ne_bytes());
+        out.extend(u32::to_ne_bytes(bytes));
+        out.extend(b"argument");
+    }
+    out
+}
+
+fn process(tgid: u32) -> Process {
+    Process {
+        tgid,
+        start_ns: u64::from(tgid) * 1_000,
+    }
+}
+
+fn command(port: &str) -> String {
+    format!("iptables -I OUTPUT -p tcp --dport {port} -j ACCEPT &>/dev/null")
+}
+
+fn recording_seeds() -> Seeds {
+    let minimal = r#"{"time": 1795488043.803, "pid": 3486, "ppid": 3485, "uid": 0, "exe": "/usr/bin/true", "argv": ["true"], "parent_exe": null}
+"#;
+    let full = r#"{"time":1795488043.803000001,"guid":"79ff81aa-7100-5520-b494-70a95bccfefa","pid":3486,"tid":3487,"start_time":12.5,"ppid":3485,"parent_start_time":12.25,"uid":0,"gid":0,"euid":0,"login_uid":1000,"session_id":2,"user":"root","host":"gateway","host_id":"0123","comm":"sh","filename":"./run","interp":"/bin/sh","exe":null,"exe_unknown":"unfinished","exe_deleted":true,"exe_memfd":true,"argv":["sh","a b",""],"argv_bytes_full":9000,"argv_unread":true,"parent_exe":{"base64":"L3RtcC//"},"parent_argv":["cpd"],"cgroup_id":1,"mount_ns":4026531840,"pid_ns":4026531836,"net_ns":4026531833,"stdout_null":true,"stderr_null":true}
+"#;
+    let attack: String = PORTS
+        .iter()
+        .enumerate()
+        .map(|(index, port)| {
+            let command = command(port);
+            format!(
+                r#"{{"time":{}.5,"pid":{},"ppid":3485,"uid":0,"exe":"/usr/bin/dash","argv":["sh","-c","{command}"],"parent_exe":"/tmp/cpd"}}"#,
+                1_795_488_043 + index,
+                3_486 + index,
+            ) + "\n"
+        })
+        .collect();
+    Seeds::from([
+        ("minimal", minimal.into()),
+        ("full", full.into()),
+        ("attack", attack.into()),
+    ])
+}
+
+fn btf_seeds() -> Seeds {
+    Seeds::from([
+        ("whole", kernel_types(|_| true)),
+        ("least", kernel_types(|required| required)),
+    ])
+}
+
+/// The types of a kernel that has the members whose need is `wanted`, and no others.
+fn kernel_types(wanted: impl Fn(bool) -> bool) -> Vec<u8> {
+    let mut structures: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for spec in MEMBERS.iter().filter(|spec| wanted(spec.required)) {
+        let members = structures.entry(spec.structure).or_default();
+        if !spec.path.is_empty() {
+            members.insert(spec.path);
+        }
+    }
+    let mut types = Types::default();
+    for (name, members) in structures {
+        types.structure(name, &members);
+    }
+    types.finish()
+}
+
+/// BTF under construction (`Documentation/bpf/btf.rst`).
+#[derive(Default)]
+struct Types {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    count: u32,
+}
+
+impl Types {
+    /// A structure with these members, eight bytes each. One with a dot is a typedef of a structure;
+    /// every third stands in an anonymous union.
+    fn structure(&mut self, name: &str, paths: &BTreeSet<&str>) -> u32 {
+        let mut inner: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for path in paths {
+            let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+            let members = inner.entry(first).or_default();
+            members.extend((!rest.is_empty()).then_some(rest));
+        }
+        let mut members = Vec::new();
+        for (index, (member, paths)) in inner.into_iter().enumerate() {
+            let mut r#type = match paths.is_empty() {
+                true => self.r#type("long", 1 << 24, 8, &[64]),
+                false => {
+                    let structure = self.structure("", &paths);
+                    self.r#type("alias", 8 << 24, structure, &[])
+                }
+            };
+            let mut member = self.string(member);
+            if index % 3 == 2 {
+                r#type = self.r#type("", 5 << 24 | 1, 8, &[member, r#type, 0]);
+                member = 0;
+            }
+            members.extend([member, r#type, index as u32 * 64]);
+        }
+        let count = members.len() as u32 / 3;
+        self.r#type(name, 4 << 24 | count, count * 8, &members)
+    }
+
+    fn r#type(&mut self, name: &str, info: u32, size_or_type: u32, rest: &[u32]) -> u32 {
+        let name = self.string(name);
+        for word in [name, info, size_or_type].iter().chain(rest) {
+            self.types.extend_from_slice(&word.to_ne_bytes());
+        }
+        self.count += 1;
+        self.count
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        if self.strings.is_empty() {
+            self.strings.push(0);
+        }
+        if text.is_empty() {
+            return 0;
+        }
+        let at = self.strings.len() as u32;
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    fn finish(self) -> Vec<u8> {
+        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let mut out = 0xeb9f_u16.to_ne_bytes().to_vec();
+        out.extend([1, 0]);
+        for word in [24, 0, types, types, strings] {
+            out.extend_from_slice(&u32::to_ne_bytes(word));
+        }
+        out.extend(self.types);
+        out.extend(self.strings);
+        out
+    }
+}
