@@ -295,7 +295,7 @@ impl ProcessTree {
             exe: exe.clone(),
             file,
             command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
-            command_line_bytes_full: argv.map_or(0, |argv| argv.bytes_full),
+            command_line_bytes_full: argv.map_or(0, joined_bytes),
         };
         self.afford(image)
     }
@@ -409,6 +409,12 @@ impl ProcessTree {
     }
 }
 
+/// Bytes of the whole command line when it is joined by spaces: without the NUL at its end.
+fn joined_bytes(argv: &Argv) -> u64 {
+    let ends_with_nul = argv.truncated() || argv.bytes.ends_with(&[0]);
+    argv.bytes_full - u64::from(ends_with_nul)
+}
+
 /// The process of that start; failing that, the youngest whose start falls into the same tick, for a
 /// process read from `/proc` has its start rounded down. A start of 0 is not known, and the youngest
 /// is meant.
@@ -498,6 +504,7 @@ mod tests {
         let malware = b"/tmp/malware".as_slice();
         assert_eq!(steps[1].exe, ExePath::Known(malware.into()));
         assert_eq!(steps[1].command_line, b"/tmp/malware -x");
+        assert_eq!(steps[1].command_line_bytes_full, 15, "nothing was cut");
         assert!(steps[1].ended && !steps[0].ended);
     }
 

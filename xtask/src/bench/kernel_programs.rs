@@ -43,7 +43,6 @@ pub(crate) fn measure(bench: &Bench, gate: &mut Gate) -> anyhow::Result<Vec<Kern
     let burst = Burst::undisturbed(bench, Workload::OneWorker, Some(&agent), gate)?;
     let after = runs(agent.pid())?;
     drop(statistics);
-    agent.stop()?;
     let burst = burst.context("others used the machine all the time")?;
     let mut programs = Vec::new();
     for (before, after) in before.iter().zip(&after) {
@@ -57,6 +56,8 @@ pub(crate) fn measure(bench: &Bench, gate: &mut Gate) -> anyhow::Result<Vec<Kern
             });
         }
     }
+    // A program is gone with the agent, and its name with it.
+    agent.stop()?;
     Ok(programs)
 }
 
