@@ -150,6 +150,7 @@ impl Assembler {
             }
             argv.extend_from_slice(&bytes);
         }
+        exec.argv.bytes_full = exec.argv.bytes_full.max(argv.len() as u64);
         exec.argv.bytes = argv.into();
         self.broken += u64::from(exec.argv.truncated());
         self.ready.push_back(Event::Exec(exec));
@@ -300,6 +301,21 @@ mod tests {
         assembler.handle_timeout(at(u64::MAX));
         assert_eq!(handed_out(&mut assembler).len(), 50);
         assert_eq!(assembler.broken(), 50);
+    }
+
+    #[test]
+    fn a_piece_longer_than_was_announced_makes_the_whole_longer() {
+        let mut assembler = Assembler::new(LIMITS);
+        assembler.handle(part(1, TEXT, 4, 16), at(20));
+        let Decoded::Event(Event::Exec(mut exec)) = head(1, TEXT) else {
+            panic!("not an exec");
+        };
+        exec.argv.bytes_full = 6;
+        assembler.handle(Decoded::Event(Event::Exec(exec)), at(20));
+        let Some(Event::Exec(exec)) = assembler.next_event() else {
+            panic!("not handed out");
+        };
+        assert_eq!((exec.argv.bytes.len(), exec.argv.bytes_full), (16, 16));
     }
 
     #[test]

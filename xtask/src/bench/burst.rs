@@ -61,7 +61,7 @@ impl Burst {
     fn measure(bench: &Bench, workload: Workload, agent: Option<&Agent>) -> anyhow::Result<Self> {
         let agent_cpu_ns = || agent.map_or(Ok(0), Agent::cpu_ns);
         let workers = (0..workload.workers())
-            .map(|_| Worker::start(bench, workload))
+            .map(|number| Worker::start(bench, workload, number))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let agent_before_ns = agent_cpu_ns()?;
         let busy_before = Busy::now()?;
@@ -118,10 +118,14 @@ struct Worker {
 struct Released(Worker);
 
 impl Worker {
-    fn start(bench: &Bench, workload: Workload) -> anyhow::Result<Self> {
+    fn start(bench: &Bench, workload: Workload, number: usize) -> anyhow::Result<Self> {
         let myself = std::env::current_exe().context("find this program")?;
-        let mut child = Command::new(myself)
-            .arg("bench-worker")
+        let mut command = Command::new(myself);
+        command.arg("bench-worker");
+        if workload.stays_on_processors() {
+            command.args(["--processor", &number.to_string()]);
+        }
+        let mut child = command
             .args(["--milliseconds", &MILLISECONDS.to_string(), "--"])
             .args(bench.command(workload))
             .stdin(Stdio::piped())

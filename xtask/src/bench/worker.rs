@@ -6,6 +6,7 @@
 
 use std::ffi::{CString, OsString, c_char, c_int, c_void};
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) milliseconds: u64,
 
+    /// Stay on that processor, counted among those that may be used
+    #[arg(long)]
+    pub(crate) processor: Option<usize>,
+
     /// The program, by its path, and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<OsString>,
@@ -40,13 +45,18 @@ pub(crate) struct Work {
     /// How often the program ran.
     pub(crate) runs: u64,
     pub(crate) wall_ns: u64,
-    /// Processor time of the worker and of all that it started.
+    /// Processor time of the worker and of all that it started. What a child still does when its parent
+    /// has heard of its end is in nobody's account, some microseconds of each exec; how much of it there
+    /// is may change with the agent, so that the wall time of one worker on one processor tells more.
     pub(crate) cpu_ns: u64,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // SAFETY: the call has no preconditions.
     unsafe { libc::alarm(ALARM_S) };
+    if let Some(processor) = options.processor {
+        stay_on(processor)?;
+    }
     let mut image = Image::new(&options.command)?;
     say(READY)?;
     io::stdin()
@@ -66,6 +76,31 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         cpu_ns: cpu_time_ns() - cpu_before,
     };
     say(&serde_json::to_string(&work).context("encode the result")?)
+}
+
+/// Keeps this thread, and what it starts, on one of the processors that it may use.
+fn stay_on(index: usize) -> anyhow::Result<()> {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the set is as large as is said, and outlives the call.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error()).context("ask for the processors");
+    }
+    // SAFETY: all bits 0 are an empty set, and what the kernel wrote is one too.
+    let allowed = unsafe { set.assume_init() };
+    let processor = (0..libc::CPU_SETSIZE as usize)
+        // SAFETY: the number is below the size of a set.
+        .filter(|&number| unsafe { libc::CPU_ISSET(number, &allowed) })
+        .nth(index)
+        .context("find a processor")?;
+    // SAFETY: all bits 0 are an empty set.
+    let mut one = unsafe { MaybeUninit::<libc::cpu_set_t>::zeroed().assume_init() };
+    // SAFETY: the number is below the size of a set.
+    unsafe { libc::CPU_SET(processor, &mut one) };
+    // SAFETY: the set is as large as is said, and outlives the call.
+    if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one) } != 0 {
+        return Err(io::Error::last_os_error()).context("stay on a processor");
+    }
+    Ok(())
 }
 
 fn say(line: &str) -> anyhow::Result<()> {
@@ -151,7 +186,7 @@ fn cpu_time_ns() -> u64 {
 }
 
 fn used_ns(who: c_int) -> u64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the structure is as large as the kernel expects.
     unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
     // SAFETY: all bits 0 are a valid value, and what the kernel wrote is too.

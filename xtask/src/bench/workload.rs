@@ -53,6 +53,15 @@ impl Workload {
         }
     }
 
+    /// Where the scheduler puts a process that lives for 70 µs makes more of a difference than the agent
+    /// does. A script is left to it, as scripts are.
+    pub(crate) fn stays_on_processors(self) -> bool {
+        match self {
+            Self::OneWorker | Self::AllProcessors => true,
+            Self::Script => false,
+        }
+    }
+
     /// Execs of one run of [`command`](Bench::command).
     pub(crate) fn execs_per_run(self) -> u64 {
         match self {
