@@ -211,6 +211,9 @@ fn a_record_has_every_field() {
     let recording = Agent::record();
     run_stub(&stub, &["system", &command]);
     let stopped = recording.stop();
+    // Which fields this kernel has: the README's table is made of these lines.
+    let sight = stopped.log.lines().find(|line| line.contains("sight="));
+    eprintln!("{}", sight.expect("the agent says what it sees"));
     let name = script.to_str().unwrap();
     let by_shell = |exec: &&Value| exec["filename"] == name;
     let exec = stopped
@@ -388,6 +391,23 @@ fn a_path_on_a_mount_that_was_cut_off_is_unknown() {
     in_namespaces(script, &[stub.as_os_str(), folder.path().as_os_str()]);
     let alert = agent.wait_for_alert(|alert| alert["parent"]["executable_unknown"] == "detached");
     assert_eq!(alert["parent_process_path"], "null");
+    agent.stop();
+}
+
+#[test]
+fn a_parent_that_has_removed_its_executable_is_still_named() {
+    if !can_run("a_parent_that_has_removed_its_executable_is_still_named") {
+        return;
+    }
+    let (_folder, stub) = stub();
+    let mut agent = Agent::run("");
+    let remove = format!("rm {}", stub.display());
+    let open = |port| format!("iptables -I OUTPUT -p tcp --dport {port} -j ACCEPT &>/dev/null");
+    let [a, b, c] = ["636", "989", "995"].map(open);
+    run_stub(&stub, &["system", &remove, &a, &b, &c]);
+    let alert = agent.wait_for_alert(|alert| is_of(alert, &stub) && alert["port_count"] == 3);
+    assert_eq!(alert["parent"]["deleted"], true);
+    assert_eq!(alert["parent"]["memfd"], false);
     agent.stop();
 }
 

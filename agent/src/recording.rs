@@ -93,6 +93,10 @@ struct Written {
     parent_exe_unknown: Option<UnknownWord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_file: Option<WrittenFile>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    parent_deleted: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    parent_memfd: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_argv: Option<Vec<Text>>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -179,6 +183,8 @@ impl From<Written> for Exec {
             },
             parent_exe: exe_path(written.parent_exe, written.parent_exe_unknown),
             parent_file: written.parent_file.map(FileId::from),
+            parent_deleted: written.parent_deleted,
+            parent_memfd: written.parent_memfd,
             parent_argv: written
                 .parent_argv
                 .map(|argv| Argv::from_arguments(argv.iter().map(|text| &*text.0))),
@@ -225,6 +231,8 @@ impl From<&Exec> for Written {
             parent_exe: exec.parent_exe.known().map(|path| Text(path.to_vec())),
             parent_exe_unknown: unknown_word(&exec.parent_exe),
             parent_file: exec.parent_file.map(WrittenFile::from),
+            parent_deleted: exec.parent_deleted,
+            parent_memfd: exec.parent_memfd,
             parent_argv: exec.parent_argv.as_ref().map(texts),
             cgroup_id: exec.cgroup_id,
             mount_ns: exec.mount_ns,

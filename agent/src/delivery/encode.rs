@@ -163,6 +163,8 @@ struct ParentLine<'a> {
     executable: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executable_unknown: Option<&'static str>,
+    deleted: bool,
+    memfd: bool,
     ancestry: Vec<AncestorLine<'a>>,
 }
 
@@ -252,6 +254,8 @@ impl<'a> AlertLine<'a> {
             matched,
             parent: _,
             parent_unknown: _,
+            parent_deleted: _,
+            parent_memfd: _,
             ancestry: _,
             blindness,
         } = alert;
@@ -388,6 +392,8 @@ fn parent_line(alert: &Alert, budget: Budget) -> ParentLine<'_> {
         start_ns: alert.parent.start_ns,
         executable: alert.parent_unknown.is_none().then_some(path),
         executable_unknown: alert.parent_unknown.map(Unknown::as_str),
+        deleted: alert.parent_deleted,
+        memfd: alert.parent_memfd,
         ancestry: first(&alert.ancestry, budget.items)
             .map(|ancestor| ancestor_line(ancestor, budget))
             .collect(),

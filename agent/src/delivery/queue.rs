@@ -101,7 +101,7 @@ impl Queue {
         Accepted::Queued
     }
 
-    pub(super) fn counts(&self) -> LineCounts {
+    fn counts(&self) -> LineCounts {
         self.shared.lock().counts
     }
 

@@ -68,13 +68,6 @@ impl Writer {
         }
     }
 
-    pub fn counts(&self) -> WriterCounts {
-        WriterCounts {
-            log: self.log.counts(),
-            stdout: self.stdout.as_ref().map(Queue::counts),
-        }
-    }
-
     /// Writes what waits, at most for `deadline`, and ends. What still waits then is lost.
     pub fn shutdown(self, deadline: Duration) -> WriterCounts {
         self.log.close();

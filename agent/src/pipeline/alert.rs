@@ -201,6 +201,10 @@ pub struct Alert {
     pub parent: ProcessKey,
     /// Why the parent's path is unknown, if it is.
     pub parent_unknown: Option<super::exec::Unknown>,
+    /// The parent's executable had been removed.
+    pub parent_deleted: bool,
+    /// The parent's executable stood in no directory: a memfd or the like.
+    pub parent_memfd: bool,
     /// From the parent up to the oldest ancestor known.
     pub ancestry: Vec<Ancestor>,
     pub blindness: Blindness,

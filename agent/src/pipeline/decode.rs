@@ -149,6 +149,8 @@ impl Decoder {
                 fields.u64(offset_of!(ExecRecord, parent_inode)),
                 fields.u32(offset_of!(ExecRecord, parent_device)),
             ),
+            parent_deleted: flag(ExecFlags::PARENT_DELETED),
+            parent_memfd: flag(ExecFlags::PARENT_PSEUDO),
             parent_argv: None,
             cgroup_id: fields.u64(offset_of!(ExecRecord, cgroup_id)),
             mount_ns: fields.u32(offset_of!(ExecRecord, mount_ns)),

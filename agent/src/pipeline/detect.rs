@@ -255,6 +255,8 @@ impl Detector {
                 ExePath::Known(_) => None,
                 ExePath::Unknown(reason) => Some(reason),
             },
+            parent_deleted: exec.parent_deleted,
+            parent_memfd: exec.parent_memfd,
             revision: 0,
             line_boot_ns: now.boot_ns,
             changed: false,
@@ -323,6 +325,8 @@ impl Detector {
             matched: alert.matched.clone(),
             parent: alert.parent,
             parent_unknown: alert.parent_unknown,
+            parent_deleted: alert.parent_deleted,
+            parent_memfd: alert.parent_memfd,
             ancestry: Vec::new(),
         }
     }

@@ -211,6 +211,9 @@ pub struct Exec {
     /// The parent's `mm->exe_file`, resolved at the instant of the exec.
     pub parent_exe: ExePath,
     pub parent_file: Option<FileId>,
+    /// The parent's executable has been removed, or stands in no directory.
+    pub parent_deleted: bool,
+    pub parent_memfd: bool,
     /// The parent's arguments, when a recording has them.
     pub parent_argv: Option<Argv>,
     pub cgroup_id: u64,
@@ -291,6 +294,8 @@ pub(crate) mod sample {
             argv: Argv::from_arguments(arguments.iter().copied()),
             parent_exe: ExePath::Unknown(Unknown::NotRecorded),
             parent_file: None,
+            parent_deleted: false,
+            parent_memfd: false,
             parent_argv: None,
             cgroup_id: 0,
             mount_ns: 0,

@@ -83,7 +83,12 @@ fn from(alert: &Alert) -> String {
         None => field(&alert.key.parent_process_path).to_string(),
         Some(why) => unknown_path(why),
     };
-    format!("{path}, pid {}", alert.key.parent_process_id)
+    let gone = match (alert.parent_deleted, alert.parent_memfd) {
+        (_, true) => " (in memory only)",
+        (true, false) => " (removed since it was started)",
+        (false, false) => "",
+    };
+    format!("{path}{gone}, pid {}", alert.key.parent_process_id)
 }
 
 fn what(alert: &Alert) -> String {

@@ -174,6 +174,8 @@ pub struct OpenAlert {
     pub matched: Vec<ClauseMatch>,
     pub parent: ProcessKey,
     pub parent_unknown: Option<Unknown>,
+    pub parent_deleted: bool,
+    pub parent_memfd: bool,
     /// Number of the next line.
     pub revision: u32,
     /// When a line was last made, reported or withheld, in boot time.

@@ -114,6 +114,8 @@ fn shell(at_ns: u64, script: &str) -> Exec {
         argv: Argv::from_arguments(arguments),
         parent_exe: path("/tmp/cpd"),
         parent_file: None,
+        parent_deleted: false,
+        parent_memfd: false,
         parent_argv: None,
         cgroup_id: 1,
         mount_ns: 1,
