@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub mod alert;
 pub mod assemble;
+pub mod cgroup;
 pub mod decode;
 pub mod detect;
 pub mod exec;
