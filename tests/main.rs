@@ -6,6 +6,7 @@
 mod cli;
 mod harness;
 mod kernel;
+mod procfs;
 mod replay;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;

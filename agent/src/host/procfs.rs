@@ -14,6 +14,10 @@ use crate::pipeline::process_tree::TICK_NS;
 /// process is (`bprm_stack_limits`, `fs/exec.c`).
 const CMDLINE_BYTES_MAX: u64 = 6 << 20;
 
+/// Threads of a process that are asked when its leader has ended. Another thread than the leader is gone
+/// when it ends, so that the first to be asked answers unless it ends at that moment.
+const THREADS_MAX: usize = 16;
+
 /// What `/proc/PID/stat` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -60,22 +64,30 @@ impl Procfs {
         parse_stat(&fs::read(self.file(tgid, "stat")).ok()?)
     }
 
-    /// The resolved executable, without the mark of a removed one.
+    /// The resolved executable, without the mark of a removed one. A leader that called `pthread_exit` is
+    /// a zombie without memory, and has none; then another thread of the process tells.
     pub fn exe(&self, tgid: u32) -> ExePath {
-        match fs::read_link(self.file(tgid, "exe")) {
-            Ok(path) => ExePath::Known(without_mark(path.into_os_string())),
-            Err(error) => ExePath::Unknown(match error.raw_os_error() {
-                Some(libc::ENAMETOOLONG) => Unknown::Unfinished,
-                Some(libc::ENOENT | libc::ESRCH) => Unknown::Absent,
-                _ => Unknown::Fault,
-            }),
+        let of_leader = exe(&self.file(tgid, "exe"));
+        if of_leader != ExePath::Unknown(Unknown::Absent) {
+            return of_leader;
         }
+        let mut of_threads = self.threads(tgid).map(|thread| exe(&thread.join("exe")));
+        of_threads
+            .find(|path| path.known().is_some())
+            .unwrap_or(of_leader)
     }
 
     /// The command line as it is now, which the process may have changed since its exec.
     pub fn argv(&self, tgid: u32) -> Argv {
-        let bytes =
-            read_at_most(&self.file(tgid, "cmdline"), CMDLINE_BYTES_MAX).unwrap_or_default();
+        let mut bytes = cmdline(&self.file(tgid, "cmdline"));
+        if bytes.is_empty() {
+            let mut of_threads = self
+                .threads(tgid)
+                .map(|thread| cmdline(&thread.join("cmdline")));
+            bytes = of_threads
+                .find(|bytes| !bytes.is_empty())
+                .unwrap_or_default();
+        }
         let source = if bytes.is_empty() {
             ArgvSource::Unread
         } else {
@@ -98,9 +110,35 @@ impl Procfs {
             .filter(|&number| number != u32::MAX)
     }
 
-    fn file(&self, tgid: u32, name: &str) -> PathBuf {
+    pub(super) fn file(&self, tgid: u32, name: &str) -> PathBuf {
         self.root.join(tgid.to_string()).join(name)
     }
+
+    /// The folders of the threads but the leader's, [`THREADS_MAX`] of them at most.
+    fn threads(&self, tgid: u32) -> impl Iterator<Item = PathBuf> {
+        let leader = tgid.to_string();
+        let entries = fs::read_dir(self.file(tgid, "task")).into_iter().flatten();
+        entries
+            .filter_map(Result::ok)
+            .filter(move |entry| *entry.file_name() != *leader)
+            .take(THREADS_MAX)
+            .map(|entry| entry.path())
+    }
+}
+
+fn exe(link: &Path) -> ExePath {
+    match fs::read_link(link) {
+        Ok(path) => ExePath::Known(without_mark(path.into_os_string())),
+        Err(error) => ExePath::Unknown(match error.raw_os_error() {
+            Some(libc::ENAMETOOLONG) => Unknown::Unfinished,
+            Some(libc::ENOENT | libc::ESRCH) => Unknown::Absent,
+            _ => Unknown::Fault,
+        }),
+    }
+}
+
+fn cmdline(file: &Path) -> Vec<u8> {
+    read_at_most(file, CMDLINE_BYTES_MAX).unwrap_or_default()
 }
 
 /// `pid (comm) state ppid …`, where comm may hold spaces and parentheses: the last `)` ends it
@@ -161,6 +199,51 @@ mod tests {
         ] {
             assert_eq!(parse_stat(line.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn a_process_whose_leader_has_ended_is_told_by_another_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let procfs = Procfs::new(folder.path());
+        let thread = |tgid: u32, tid: u32, exe: Option<&str>, cmdline: &[u8]| {
+            let task = folder.path().join(format!("{tgid}/task/{tid}"));
+            fs::create_dir_all(&task).unwrap();
+            fs::write(task.join("cmdline"), cmdline).unwrap();
+            if let Some(exe) = exe {
+                std::os::unix::fs::symlink(exe, task.join("exe")).unwrap();
+            }
+        };
+        let leader = |tgid: u32, cmdline: &[u8]| {
+            thread(tgid, tgid, None, b"");
+            let file = folder.path().join(tgid.to_string()).join("cmdline");
+            fs::write(file, cmdline).unwrap();
+        };
+
+        leader(10, b"");
+        thread(10, 11, Some("/tmp/cpd (deleted)"), b"cpd\0-d\0");
+        assert_eq!(procfs.exe(10), ExePath::Known(b"/tmp/cpd"[..].into()));
+        assert_eq!(&*procfs.argv(10).bytes, b"cpd\0-d\0");
+        assert_eq!(procfs.argv(10).source, ArgvSource::Procfs);
+
+        // A kernel thread has nothing but a leader.
+        leader(20, b"");
+        assert_eq!(procfs.exe(20), ExePath::Unknown(Unknown::Absent));
+        assert_eq!(procfs.argv(20).source, ArgvSource::Unread);
+
+        // What the leader tells counts.
+        leader(30, b"init\0");
+        let link = folder.path().join("30/exe");
+        std::os::unix::fs::symlink("/sbin/init", link).unwrap();
+        thread(30, 31, Some("/tmp/other"), b"other\0");
+        assert_eq!(procfs.exe(30), ExePath::Known(b"/sbin/init"[..].into()));
+        assert_eq!(&*procfs.argv(30).bytes, b"init\0");
+
+        leader(40, b"");
+        for tid in 0..1000 {
+            thread(40, 100 + tid, None, b"");
+        }
+        assert_eq!(procfs.threads(40).count(), THREADS_MAX);
+        assert_eq!(procfs.exe(40), ExePath::Unknown(Unknown::Absent));
     }
 
     #[test]
