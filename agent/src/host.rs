@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod clock;
 pub mod complete;
 pub mod identity;
+pub mod namespaces;
 pub mod procfs;
 pub mod ring;
 pub mod sensor;
