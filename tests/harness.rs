@@ -189,24 +189,39 @@ impl Agent {
 
     /// The alert lines so far.
     pub(crate) fn alerts(&self) -> Vec<Value> {
+        of_kind(&self.events(), "alert")
+    }
+
+    /// All lines of the alert log so far, of whatever kind.
+    pub(crate) fn events(&self) -> Vec<Value> {
         json_lines(&self.folder.path().join("alerts.jsonl"))
     }
 
     /// Waits for an alert line that `fits`.
     pub(crate) fn wait_for_alert(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for_event(|event| event["kind"] == "alert" && fits(event))
+    }
+
+    /// Waits for a line of the alert log that `fits`.
+    pub(crate) fn wait_for_event(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         let pause = Duration::from_millis(5);
         for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
-            if let Some(alert) = self.alerts().into_iter().rfind(|alert| fits(alert)) {
-                return alert;
+            if let Some(event) = self.events().into_iter().rfind(|event| fits(event)) {
+                return event;
             }
             thread::sleep(pause);
         }
-        panic!("no such alert; the agent said:\n{}", self.log_text());
+        panic!("no such event; the agent said:\n{}", self.log_text());
+    }
+
+    /// Sends the agent a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("signal the agent");
     }
 
     /// Stops the agent as an operator does, and gives the fields of its last words.
     pub(crate) fn stop(mut self) -> Stopped {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("signal the agent");
+        self.signal(Signal::SIGTERM);
         let status = self.child.wait().expect("wait for the agent");
         self.said.extend(self.log.iter());
         assert!(
@@ -222,6 +237,8 @@ impl Agent {
             .collect();
         Stopped {
             alerts: self.alerts(),
+            gaps: of_kind(&self.events(), "gap"),
+            heartbeats: of_kind(&self.events(), "heartbeat"),
             recording: json_lines(&self.folder.path().join("recording.jsonl")),
             fields,
             log: self.said.join("\n"),
@@ -230,7 +247,7 @@ impl Agent {
 
     /// Stops an agent whose log nobody reads.
     pub(crate) fn stop_unread(mut self) {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("signal the agent");
+        self.signal(Signal::SIGTERM);
         let status = self.child.wait().expect("wait for the agent");
         assert!(status.success(), "{status}");
     }
@@ -267,6 +284,8 @@ impl Drop for Agent {
 /// What an agent left behind.
 pub(crate) struct Stopped {
     pub(crate) alerts: Vec<Value>,
+    pub(crate) gaps: Vec<Value>,
+    pub(crate) heartbeats: Vec<Value>,
     pub(crate) recording: Vec<Value>,
     fields: BTreeMap<String, String>,
     pub(crate) log: String,
@@ -306,6 +325,11 @@ fn fields(line: &str) -> Vec<(String, String)> {
         .filter_map(|word| word.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.trim_matches('"').to_owned()))
         .collect()
+}
+
+fn of_kind(events: &[Value], kind: &str) -> Vec<Value> {
+    let fits = |event: &&Value| event["kind"] == kind;
+    events.iter().filter(fits).cloned().collect()
 }
 
 /// Every whole line of a file as JSON; none when there is no such file.

@@ -242,12 +242,12 @@ fn a_record_has_every_field() {
     assert_eq!(execs[0]["argv"][1], "-c");
     let own_net = fs::read_link("/proc/self/ns/net").unwrap();
     assert_ne!(
-        format!("net:[{}]", exec["net_ns"]),
+        format!("net:[{}]", exec["namespaces"]["net"]["inum"]),
         own_net.to_str().unwrap()
     );
     let own_pid = fs::read_link("/proc/self/ns/pid").unwrap();
     assert_eq!(
-        format!("pid:[{}]", exec["pid_ns"]),
+        format!("pid:[{}]", exec["namespaces"]["pid"]["inum"]),
         own_pid.to_str().unwrap()
     );
 }

@@ -1,8 +1,8 @@
 /// Index of each per-CPU counter that the kernel programs keep (map `COUNTERS`, `u64` each).
 ///
 /// For execs, at any quiet moment:
-/// `ExecSeen + ExecRescued = ExecUrgent + ExecBulk + ExecDropped + ExecNoScratch`, and the agent has
-/// received `ExecUrgent + ExecBulk` records. A run that the kernel skipped because the program was
+/// `ExecSeen + ExecRescued = ExecUrgent + ExecBulk + ExecDropped + ExecShedPressure + ExecShedShare +
+/// ExecNoScratch`, and the agent has received `ExecUrgent + ExecBulk` records. A run that the kernel skipped because the program was
 /// entered again on the same processor counts nowhere here; the kernel counts it as `recursion_misses`
 /// of the program. `recursion_misses - ExecRescued` of the first exec program are execs lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +18,21 @@ pub enum Counter {
     ExecBulk,
     /// Exec records lost because no ring had room.
     ExecDropped,
+    /// Exec records of other than urgent names, given up while the bulk ring was nearly full.
+    ExecShedPressure,
+    /// Exec records given up because their share held half of the bulk ring.
+    ExecShedShare,
     /// Exec records lost because this processor has no scratch buffer.
     ExecNoScratch,
     /// Urgent exec records that found the urgent ring full and went to the bulk ring.
     UrgentFull,
     /// New processes (not threads) seen.
     ForkSeen,
-    /// Fork records lost because the bulk ring was full.
+    /// Fork records lost because the bulk ring was full, or filling.
     ForkDropped,
     /// Ends of processes (not threads) seen.
     ExitSeen,
-    /// Exit records lost because the bulk ring was full.
+    /// Exit records lost because the bulk ring was full, or filling.
     ExitDropped,
     /// Command lines that could not be read from the new program's memory.
     ArgvFault,
@@ -40,9 +44,11 @@ pub enum Counter {
     ExePathUnknown,
     /// Paths of parents that are unknown, whatever the reason.
     ParentPathUnknown,
+    /// Paths of cgroups that could not be sent; they are tried again.
+    CgroupDropped,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::ParentPathUnknown as usize + 1;
+    pub const COUNT: usize = Self::CgroupDropped as usize + 1;
 }

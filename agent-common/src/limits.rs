@@ -44,6 +44,16 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// basename, zero padded. `python3.11` and `ld-linux-x86-64.so.2` become `python` and `ld`.
 pub const NAME_KEY_BYTES: usize = 16;
 
+/// Shares among which the room in a ring is divided; none may hold more than half of it. A share is that of
+/// the cgroup and audit session in which an exec happens, by a hash: two of them may have the same.
+pub const SHARES: usize = 1024;
+
+/// Cgroups whose path the kernel programs remember to have sent; of another one it is sent again.
+pub const CGROUPS_MAX: u32 = 4096;
+
+/// Components of a cgroup's path that are followed. systemd and the container runtimes stay below ten.
+pub const CGROUP_STEPS: usize = 32;
+
 const _: () = assert!(
     size_of::<crate::ExecRecord>()
         + FILENAME_BYTES_MAX

@@ -11,7 +11,8 @@ pub struct MemberSpec {
     /// Name of the kernel's structure.
     pub structure: &'static str,
     /// Names of the member, outermost first, separated by dots. Anonymous structures and unions are
-    /// passed through. Empty: the size of the structure is wanted, not an offset in it.
+    /// passed through. Empty: the size of the structure is wanted, not an offset in it. Several paths,
+    /// separated by `|`, are the names that kernels of different ages use; the first that is found counts.
     pub path: &'static str,
     /// Without it the programs cannot do their work at all; others only turn off what they feed.
     pub required: bool,
@@ -51,6 +52,9 @@ members! {
     CredUid = "cred", "uid.val", required;
     CredGid = "cred", "gid.val", required;
     CredEuid = "cred", "euid.val", required;
+    CredCapEffective = "cred", "cap_effective", optional;
+    CredUserNs = "cred", "user_ns", optional;
+    UserNsInum = "user_namespace", "ns.inum", optional;
     TaskComm = "task_struct", "comm", required;
     MmArgStart = "mm_struct", "arg_start", required;
     MmArgEnd = "mm_struct", "arg_end", required;
@@ -64,7 +68,14 @@ members! {
     InodeMode = "inode", "i_mode", optional;
     InodeIno = "inode", "i_ino", optional;
     InodeSb = "inode", "i_sb", optional;
+    InodeUid = "inode", "i_uid.val", optional;
+    InodeGid = "inode", "i_gid.val", optional;
+    InodeNlink = "inode", "i_nlink", optional;
+    InodeCtimeSec = "inode", "i_ctime_sec|__i_ctime.tv_sec|i_ctime.tv_sec", optional;
+    InodeCtimeNsec = "inode", "i_ctime_nsec|__i_ctime.tv_nsec|i_ctime.tv_nsec", optional;
+    InodeBytes = "inode", "", optional;
     SuperBlockDev = "super_block", "s_dev", optional;
+    SuperBlockMagic = "super_block", "s_magic", optional;
     PathMnt = "path", "mnt", required;
     PathDentry = "path", "dentry", required;
     DentryParent = "dentry", "d_parent", required;
@@ -78,6 +89,12 @@ members! {
     VfsmountRoot = "vfsmount", "mnt_root", required;
     TaskLoginuid = "task_struct", "loginuid.val", optional;
     TaskSessionid = "task_struct", "sessionid", optional;
+    TaskCgroups = "task_struct", "cgroups", optional;
+    CssSetCgroup = "css_set", "dfl_cgrp", optional;
+    CgroupKn = "cgroup", "kn", optional;
+    KernfsId = "kernfs_node", "id", optional;
+    KernfsName = "kernfs_node", "name", optional;
+    KernfsParent = "kernfs_node", "__parent|parent", optional;
     TaskNsproxy = "task_struct", "nsproxy", optional;
     NsproxyMnt = "nsproxy", "mnt_ns", optional;
     NsproxyNet = "nsproxy", "net_ns", optional;

@@ -4,16 +4,17 @@ use crate::ARGV_CHUNK_BYTES;
 
 /// Version of the record layout. The object is built into the agent, so that a mismatch means a
 /// build error; the decoder refuses it all the same.
-pub const RECORD_VERSION: u16 = 1;
+pub const RECORD_VERSION: u8 = 2;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
+#[repr(u8)]
 pub enum RecordKind {
     Exec = 1,
     Fork = 2,
     Exit = 3,
     ArgvChunk = 4,
+    Cgroup = 5,
 }
 
 /// First bytes of every record.
@@ -25,9 +26,11 @@ pub struct RecordHeader {
     /// Bytes of the whole record, this header and all sections included.
     pub bytes: u32,
     /// A [`RecordKind`].
-    pub kind: u16,
+    pub kind: u8,
     /// [`RECORD_VERSION`].
-    pub version: u16,
+    pub version: u8,
+    /// Which share of the ring the record is charged to; below [`SHARES`](crate::SHARES).
+    pub share: u16,
 }
 
 /// Fixed part of the record of one successful exec.
@@ -47,6 +50,12 @@ pub struct ExecRecord {
     /// Inode number of the new program's file and of the parent's; 0 when it could not be read.
     pub exe_inode: u64,
     pub parent_inode: u64,
+    /// Number of this exec among those that the same program saw on the same processor; the first is 1.
+    pub sequence: u64,
+    /// Effective capabilities, in the user namespace `user_ns`.
+    pub cap_effective: u64,
+    /// Change time of the new program's file: seconds since 1970, and nanoseconds below.
+    pub exe_change_s: u64,
     pub tgid: u32,
     /// The thread that called `execve`, before it took the leader's identity.
     pub tid: u32,
@@ -62,9 +71,15 @@ pub struct ExecRecord {
     pub mount_ns: u32,
     pub pid_ns: u32,
     pub net_ns: u32,
+    pub user_ns: u32,
     /// Devices of both files, as the kernel keeps them (`MKDEV`, `include/linux/kdev_t.h`).
     pub exe_device: u32,
     pub parent_device: u32,
+    /// Owner, group, hard links and change time of the new program's file.
+    pub exe_uid: u32,
+    pub exe_gid: u32,
+    pub exe_links: u32,
+    pub exe_change_ns: u32,
     /// Bits of [`ExecFlags`].
     pub flags: u32,
     /// Bytes of each section, in the order in which they follow.
@@ -76,7 +91,12 @@ pub struct ExecRecord {
     /// [`PathState`] of the new program's path and of the parent's.
     pub exe_state: u8,
     pub parent_state: u8,
-    pub padding: [u8; 2],
+    /// `i_mode` of the new program's file: type and permissions.
+    pub exe_mode: u16,
+    /// The processor, and which of the two exec programs (0, or 1 for the rescue).
+    pub cpu: u16,
+    pub lane: u8,
+    pub padding: [u8; 5],
     pub comm: [u8; 16],
 }
 
@@ -116,10 +136,42 @@ pub struct ArgvChunk {
 }
 
 const _: () = assert!(size_of::<RecordHeader>() == 16);
-const _: () = assert!(size_of::<ExecRecord>() == 160);
+const _: () = assert!(size_of::<ExecRecord>() == 216);
 const _: () = assert!(size_of::<ForkRecord>() == 40);
 const _: () = assert!(size_of::<ExitRecord>() == 32);
 const _: () = assert!(size_of::<ArgvChunk>() == 32 + ARGV_CHUNK_BYTES);
+
+/// The path of a cgroup, sent before the first exec from it. `bytes` of components follow, leaf first, as in
+/// a path section; the walk went up to the root of the hierarchy.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CgroupRecord {
+    pub header: RecordHeader,
+    pub cgroup_id: u64,
+    pub bytes: u32,
+    /// [`PathState`] of the walk.
+    pub state: u8,
+    pub padding: [u8; 3],
+}
+
+const _: () = assert!(size_of::<CgroupRecord>() == 32);
+
+/// The last exec record that one share lost, and how many it lost so far (map `LOST`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct LostExecs {
+    pub count: u64,
+    pub time_ns: u64,
+    pub cgroup_id: u64,
+    pub start_ns: u64,
+    pub parent_start_ns: u64,
+    pub tgid: u32,
+    pub parent_tgid: u32,
+    pub session_id: u32,
+    pub uid: u32,
+}
+
+const _: () = assert!(size_of::<LostExecs>() == 56);
 
 /// What became of a path walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,4 +217,9 @@ impl ExecFlags {
     pub const STDOUT_NULL: u32 = 1 << 7;
     /// File descriptor 2 is `/dev/null`.
     pub const STDERR_NULL: u32 = 1 << 8;
+    /// The executable stands in the upper layer of an overlay: it was put there, or changed, after the
+    /// image was made.
+    pub const EXE_UPPER: u32 = 1 << 9;
+    /// The effective capabilities are known.
+    pub const CAPABILITIES: u32 = 1 << 10;
 }

@@ -10,7 +10,8 @@ use wallwatch_common::{
 };
 
 use crate::{
-    maps::{ARGV_REST, BULK, Lane, count},
+    maps::{ARGV_REST, Lane, count},
+    ring::{self, Class, Ring},
     task::load,
 };
 
@@ -161,7 +162,8 @@ pub(crate) fn try_rest(ctx: &BtfTracePointContext, lane: &Lane) {
 /// Copies one chunk straight into the ring. `false` when there is no room, or the memory is away.
 #[inline(always)]
 fn send_chunk(record: &ExecRecord, offset: u64, from: u64, bytes: u32) -> bool {
-    let Some(mut entry) = BULK.reserve::<ArgvChunk>(0) else {
+    let share = record.header.share;
+    let Some(mut entry) = ring::reserve::<ArgvChunk>(share, Class::Exec) else {
         return false;
     };
     let chunk = entry.as_mut_ptr();
@@ -170,8 +172,9 @@ fn send_chunk(record: &ExecRecord, offset: u64, from: u64, bytes: u32) -> bool {
         (&raw mut (*chunk).header).write(RecordHeader {
             time_ns: record.header.time_ns,
             bytes: size_of::<ArgvChunk>() as u32,
-            kind: RecordKind::ArgvChunk as u16,
+            kind: RecordKind::ArgvChunk as u8,
             version: RECORD_VERSION,
+            share,
         });
         (&raw mut (*chunk).offset).write(offset);
         (&raw mut (*chunk).tgid).write(record.tgid);
@@ -180,6 +183,7 @@ fn send_chunk(record: &ExecRecord, offset: u64, from: u64, bytes: u32) -> bool {
     };
     if status != 0 {
         entry.discard(0);
+        ring::refund(Ring::Bulk, size_of::<ArgvChunk>(), share);
         return false;
     }
     entry.submit(0);

@@ -16,8 +16,8 @@ use wallwatch_common::{
 
 use crate::{
     lineage::header,
-    maps::{BULK, COUNTERS, FIRST, count},
-    submit::submit,
+    maps::{COUNTERS, FIRST, count, cpu},
+    ring::{self, Class, share_of, submit},
 };
 use aya_ebpf::EbpfContext;
 
@@ -30,7 +30,7 @@ const OLD_PID_OFFSET: usize = 16;
 /// must look at `/proc` before the process is gone.
 #[inline(always)]
 pub(crate) fn try_exec(ctx: &TracePointContext) {
-    count(&COUNTERS, Counter::ExecSeen);
+    let sequence = count(&COUNTERS, Counter::ExecSeen);
     let Some(scratch) = FIRST.scratch() else {
         count(&COUNTERS, Counter::ExecNoScratch);
         return;
@@ -42,21 +42,26 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
     let bytes = at + filename_bytes;
     // SAFETY: the field is part of the event.
     let old_tid = unsafe { ctx.read_at::<u32>(OLD_PID_OFFSET) }.unwrap_or(ids as u32);
+    // SAFETY: the helper has no preconditions.
+    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     let record = ExecRecord {
         header: RecordHeader {
             // SAFETY: the helper has no preconditions.
             time_ns: unsafe { bpf_ktime_get_boot_ns() },
             bytes: bytes as u32,
-            kind: RecordKind::Exec as u16,
+            kind: RecordKind::Exec as u8,
             version: RECORD_VERSION,
+            share: share_of(cgroup_id, u32::MAX),
         },
         start_ns: 0,
         parent_start_ns: 0,
-        // SAFETY: the helper has no preconditions.
-        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        cgroup_id,
         argv_bytes_full: 0,
         exe_inode: 0,
         parent_inode: 0,
+        sequence,
+        cap_effective: 0,
+        exe_change_s: 0,
         tgid: (ids >> 32) as u32,
         tid: old_tid,
         parent_tgid: 0,
@@ -68,8 +73,13 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
         mount_ns: 0,
         pid_ns: 0,
         net_ns: 0,
+        user_ns: 0,
         exe_device: 0,
         parent_device: 0,
+        exe_uid: u32::MAX,
+        exe_gid: u32::MAX,
+        exe_links: 0,
+        exe_change_ns: 0,
         flags: ExecFlags::ARGV_FAULT,
         filename_bytes: filename_bytes as u32,
         interp_bytes: 0,
@@ -78,12 +88,15 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
         argv_bytes: 0,
         exe_state: PathState::Unsupported as u8,
         parent_state: PathState::Unsupported as u8,
-        padding: [0; 2],
+        exe_mode: 0,
+        cpu: cpu() as u16,
+        lane: 0,
+        padding: [0; 5],
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
     };
     // SAFETY: the scratch is larger than the record's head and aligned for it.
     unsafe { scratch.cast::<ExecRecord>().write(record) };
-    submit(&COUNTERS, scratch, bytes, true);
+    submit(&FIRST, scratch, bytes, true);
 }
 
 /// Copies the file name that the event carries; returns its bytes, NUL included.
@@ -115,12 +128,14 @@ pub(crate) fn try_exit() {
         return;
     }
     count(&COUNTERS, Counter::ExitSeen);
-    let Some(mut entry) = BULK.reserve::<ExitRecord>(0) else {
+    // SAFETY: the helper has no preconditions.
+    let share = share_of(unsafe { bpf_get_current_cgroup_id() }, u32::MAX);
+    let Some(mut entry) = ring::reserve::<ExitRecord>(share, Class::Lineage) else {
         count(&COUNTERS, Counter::ExitDropped);
         return;
     };
     entry.write(ExitRecord {
-        header: header::<ExitRecord>(RecordKind::Exit),
+        header: header::<ExitRecord>(RecordKind::Exit, share),
         start_ns: 0,
         tgid,
         padding: 0,

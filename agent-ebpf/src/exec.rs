@@ -13,13 +13,13 @@ use wallwatch_common::{
 };
 
 use crate::{
-    argv,
-    maps::{EXEC_END, FIRST, Lane, RESCUE, count},
+    argv, cgroup, file,
+    maps::{EXEC_END, FIRST, Lane, RESCUE, count, cpu},
     parent::Parent,
     path::{self, Walk},
     rescue,
-    submit::{is_urgent, submit},
-    task::{has, load, offset, process_start, read},
+    ring::{is_urgent, share_of, submit},
+    task::{has, load, offset, process_start, read, session_id},
 };
 
 /// Gathers and sends the record of the exec that `ctx` tells of.
@@ -27,8 +27,8 @@ use crate::{
 pub(crate) fn try_exec(ctx: &BtfTracePointContext) {
     // SAFETY: the first argument of the tracepoint is the task.
     unsafe { rescue::take(ctx.arg(0)) };
-    count(FIRST.counters, Counter::ExecSeen);
-    gather(ctx, &FIRST);
+    let sequence = count(FIRST.counters, Counter::ExecSeen);
+    gather(ctx, &FIRST, sequence);
 }
 
 /// The same for an exec that the first program was not run for.
@@ -38,12 +38,12 @@ pub(crate) fn try_rescue(ctx: &BtfTracePointContext) {
     if unsafe { rescue::is_taken(ctx.arg(0)) } {
         return;
     }
-    count(RESCUE.counters, Counter::ExecRescued);
-    gather(ctx, &RESCUE);
+    let sequence = count(RESCUE.counters, Counter::ExecRescued);
+    gather(ctx, &RESCUE, sequence);
 }
 
 #[inline(always)]
-fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
+fn gather(ctx: &BtfTracePointContext, lane: &Lane, sequence: u64) {
     let counters = lane.counters;
     let Some(scratch) = lane.scratch() else {
         count(counters, Counter::ExecNoScratch);
@@ -60,9 +60,20 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
     // SAFETY: `task` is an argument of the tracepoint.
     let parent: *const u8 = unsafe { load(task, Member::TaskRealParent) };
     // SAFETY: `task` is an argument of the tracepoint, and a plain load from it gave `parent`.
-    unsafe { identify(record, task, parent) };
+    unsafe {
+        identify(
+            record,
+            task,
+            parent,
+            bpf_get_current_cgroup_id(),
+            bpf_ktime_get_boot_ns(),
+        )
+    };
     Parent::of(scratch).identify(parent as u64);
     record.tid = old_tid;
+    record.sequence = sequence;
+    record.cpu = cpu() as u16;
+    record.lane = lane.index as u8;
 
     let mut at = size_of::<ExecRecord>();
     // SAFETY: `binprm` is an argument of the tracepoint.
@@ -70,7 +81,8 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane) {
 
     // SAFETY: `binprm` is an argument of the tracepoint.
     let exe_file: *const u8 = unsafe { load(binprm, Member::BinprmFile) };
-    (record.exe_inode, record.exe_device) = file_identity(exe_file as u64);
+    // SAFETY: a plain load from the binprm gave the file.
+    unsafe { file::describe(record, exe_file) };
     at &= SECTIONS_BYTES_MAX - 1;
     let exe = Walk::begin(scratch, at, exe_file as u64 + offset(Member::FilePath));
     call_end(ctx, lane);
@@ -120,7 +132,7 @@ fn call_end(ctx: &BtfTracePointContext, lane: &Lane) {
 
 /// Enters what the walk of the new program's path found.
 #[inline(always)]
-fn settle_exe(record: &mut ExecRecord, walk: Walk) {
+pub(crate) fn settle_exe(record: &mut ExecRecord, walk: Walk) {
     record.exe_path_bytes = (walk.end() - walk.at()) as u32;
     record.exe_state = walk.state();
     record.flags |=
@@ -152,6 +164,10 @@ unsafe fn finish(
             );
         }
     }
+    if cgroup::is_new(record.cgroup_id) {
+        // SAFETY: by the caller's promise.
+        unsafe { cgroup::send(lane, scratch, task) };
+    }
     let at = Walk::of(scratch).end();
     // SAFETY: by the caller's promise.
     let mm: *const u8 = unsafe { load(task, Member::TaskMm) };
@@ -164,11 +180,11 @@ unsafe fn finish(
     let bytes = at + copied.bytes;
     record.header.bytes = bytes as u32;
 
+    let removed = record.flags & (ExecFlags::EXE_DELETED | ExecFlags::EXE_PSEUDO) != 0;
     let exe_at = size_of::<ExecRecord>() + (record.filename_bytes + record.interp_bytes) as usize;
     // SAFETY: the mask keeps it below `SECTIONS_BYTES_MAX`, and the scratch goes on after that.
-    let named_urgent = unsafe { is_urgent(scratch.add(exe_at & (SECTIONS_BYTES_MAX - 1))) };
-    let removed = record.flags & (ExecFlags::EXE_DELETED | ExecFlags::EXE_PSEUDO) != 0;
-    submit(counters, scratch, bytes, named_urgent || removed);
+    let urgent = removed || unsafe { is_urgent(scratch.add(exe_at & (SECTIONS_BYTES_MAX - 1))) };
+    submit(lane, scratch, bytes, urgent);
     if copied.flags & ExecFlags::ARGV_CONTINUED != 0 {
         // SAFETY: a plain load from the task gave `mm`.
         unsafe { argv::send_rest(ctx, lane, scratch, mm) };
@@ -185,13 +201,19 @@ fn bit(set: bool, flag: u32) -> u32 {
 /// # Safety
 /// `task` and `parent` are tasks the verifier knows by type.
 #[inline(always)]
-unsafe fn identify(record: &mut ExecRecord, task: *const u8, parent: *const u8) {
+pub(crate) unsafe fn identify(
+    record: &mut ExecRecord,
+    task: *const u8,
+    parent: *const u8,
+    cgroup_id: u64,
+    time_ns: u64,
+) {
     record.header = RecordHeader {
-        // SAFETY: the helper has no preconditions.
-        time_ns: unsafe { bpf_ktime_get_boot_ns() },
+        time_ns,
         bytes: 0,
-        kind: RecordKind::Exec as u16,
+        kind: RecordKind::Exec as u8,
         version: RECORD_VERSION,
+        share: 0,
     };
     // SAFETY: every load below is from the task, or from a pointer that a plain load gave.
     unsafe {
@@ -207,9 +229,17 @@ unsafe fn identify(record: &mut ExecRecord, task: *const u8, parent: *const u8) 
         if has([Member::TaskLoginuid]) {
             record.login_uid = load(task, Member::TaskLoginuid);
         }
-        record.session_id = u32::MAX;
-        if has([Member::TaskSessionid]) {
-            record.session_id = load(task, Member::TaskSessionid);
+        record.session_id = session_id(task);
+        record.flags = 0;
+        record.cap_effective = 0;
+        if has([Member::CredCapEffective]) {
+            record.cap_effective = load(cred, Member::CredCapEffective);
+            record.flags |= ExecFlags::CAPABILITIES;
+        }
+        record.user_ns = 0;
+        if has([Member::CredUserNs, Member::UserNsInum]) {
+            let user_ns: *const u8 = load(cred, Member::CredUserNs);
+            record.user_ns = load(user_ns, Member::UserNsInum);
         }
         let comm: [u64; 2] = [
             load(task, Member::TaskComm),
@@ -218,10 +248,10 @@ unsafe fn identify(record: &mut ExecRecord, task: *const u8, parent: *const u8) 
                 .read_volatile(),
         ];
         record.comm = core::mem::transmute::<[u64; 2], [u8; 16]>(comm);
-        record.cgroup_id = bpf_get_current_cgroup_id();
     }
-    record.padding = [0; 2];
-    record.flags = 0;
+    record.cgroup_id = cgroup_id;
+    record.header.share = share_of(record.cgroup_id, record.session_id);
+    record.padding = [0; 5];
     record.exe_state = PathState::Pending as u8;
     record.parent_inode = 0;
     record.parent_device = 0;
@@ -331,7 +361,8 @@ unsafe fn begin_parent(record: &mut ExecRecord, scratch: *mut u8, at: usize, tas
         Walk::none(scratch, at, PathState::Absent);
         return;
     }
-    (record.parent_inode, record.parent_device) = file_identity(seen.file);
+    // SAFETY: plain loads gave the file.
+    (record.parent_inode, record.parent_device) = unsafe { file::identity(seen.file as *const u8) };
     Walk::begin(scratch, at, seen.file + offset(Member::FilePath));
 }
 
@@ -351,27 +382,6 @@ unsafe fn settle_parent(record: &mut ExecRecord, scratch: *mut u8, walk: Walk, t
     record.parent_state = walk.state();
     record.flags |= bit(walk.deleted(), ExecFlags::PARENT_DELETED)
         | bit(walk.pseudo(), ExecFlags::PARENT_PSEUDO);
-}
-
-/// Inode number and device of an open file; zeros where they cannot be read.
-#[inline(always)]
-fn file_identity(file: u64) -> (u64, u32) {
-    if !has([
-        Member::FileInode,
-        Member::InodeIno,
-        Member::InodeSb,
-        Member::SuperBlockDev,
-    ]) {
-        return (0, 0);
-    }
-    let identify = || {
-        let inode = read::<u64>(file + offset(Member::FileInode))?;
-        let number = read::<u64>(inode + offset(Member::InodeIno))?;
-        let super_block = read::<u64>(inode + offset(Member::InodeSb))?;
-        let device = read::<u32>(super_block + offset(Member::SuperBlockDev))?;
-        Some((number, device))
-    };
-    identify().unwrap_or((0, 0))
 }
 
 /// Which of the file descriptors 1 and 2 are `/dev/null`, as bits of [`ExecFlags`].

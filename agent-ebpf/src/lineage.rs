@@ -1,13 +1,17 @@
 //! Fork and exit records: who started whom, and who is gone.
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns},
+    programs::BtfTracePointContext,
+};
 use wallwatch_common::{
     Counter, ExitRecord, ForkRecord, Member, RECORD_VERSION, RecordHeader, RecordKind,
 };
 
 use crate::{
-    maps::{BULK, COUNTERS, count},
-    task::{load, process_start},
+    maps::{COUNTERS, count},
+    ring::{self, Class},
+    task::{load, process_start, session_id},
 };
 
 /// Sends a record when the new task is a process; a thread shares its creator's group.
@@ -22,14 +26,16 @@ pub(crate) fn try_fork(ctx: &BtfTracePointContext) {
         return;
     }
     count(&COUNTERS, Counter::ForkSeen);
-    let Some(mut entry) = BULK.reserve::<ForkRecord>(0) else {
+    // SAFETY: `creator` is an argument of the tracepoint.
+    let share = unsafe { share(creator) };
+    let Some(mut entry) = ring::reserve::<ForkRecord>(share, Class::Lineage) else {
         count(&COUNTERS, Counter::ForkDropped);
         return;
     };
     // SAFETY: both tasks are arguments of the tracepoint.
     let record = unsafe {
         ForkRecord {
-            header: header::<ForkRecord>(RecordKind::Fork),
+            header: header::<ForkRecord>(RecordKind::Fork, share),
             start_ns: load(child, Member::TaskStartBoottime),
             creator_start_ns: process_start(creator),
             tgid,
@@ -53,14 +59,16 @@ pub(crate) fn try_exit(ctx: &BtfTracePointContext) {
         return;
     }
     count(&COUNTERS, Counter::ExitSeen);
-    let Some(mut entry) = BULK.reserve::<ExitRecord>(0) else {
+    // SAFETY: `task` is an argument of the tracepoint.
+    let share = unsafe { share(task) };
+    let Some(mut entry) = ring::reserve::<ExitRecord>(share, Class::Lineage) else {
         count(&COUNTERS, Counter::ExitDropped);
         return;
     };
     // SAFETY: `task` is an argument of the tracepoint.
     let record = unsafe {
         ExitRecord {
-            header: header::<ExitRecord>(RecordKind::Exit),
+            header: header::<ExitRecord>(RecordKind::Exit, share),
             start_ns: process_start(task),
             tgid: load(task, Member::TaskTgid),
             padding: 0,
@@ -70,13 +78,24 @@ pub(crate) fn try_exit(ctx: &BtfTracePointContext) {
     entry.submit(0);
 }
 
+/// The share of the current task.
+///
+/// # Safety
+/// `task` is the current task, and the verifier knows it by type.
 #[inline(always)]
-pub(crate) fn header<T>(kind: RecordKind) -> RecordHeader {
+unsafe fn share(task: *const u8) -> u16 {
+    // SAFETY: by the caller's promise; the helper has no preconditions.
+    unsafe { ring::share_of(bpf_get_current_cgroup_id(), session_id(task)) }
+}
+
+#[inline(always)]
+pub(crate) fn header<T>(kind: RecordKind, share: u16) -> RecordHeader {
     RecordHeader {
         // SAFETY: the helper has no preconditions.
         time_ns: unsafe { bpf_ktime_get_boot_ns() },
         bytes: size_of::<T>() as u32,
-        kind: kind as u16,
+        kind: kind as u8,
         version: RECORD_VERSION,
+        share,
     }
 }

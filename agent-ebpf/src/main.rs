@@ -5,16 +5,22 @@
 //! tracepoints and read the kernel's structures at offsets that the agent resolved; `exec_classic` and `exit_classic`
 //! serve kernels without BTF and send what helpers alone can tell.
 
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod argv;
+#[cfg(target_arch = "bpf")]
+mod cgroup;
 #[cfg(target_arch = "bpf")]
 mod classic;
 #[cfg(target_arch = "bpf")]
 mod exec;
 #[cfg(target_arch = "bpf")]
+mod file;
+#[cfg(target_arch = "bpf")]
 mod lineage;
+#[cfg(target_arch = "bpf")]
+mod listing;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
@@ -24,7 +30,7 @@ mod path;
 #[cfg(target_arch = "bpf")]
 mod rescue;
 #[cfg(target_arch = "bpf")]
-mod submit;
+mod ring;
 #[cfg(target_arch = "bpf")]
 mod task;
 
@@ -36,7 +42,7 @@ mod programs {
     };
 
     use crate::{
-        argv, classic, exec, lineage,
+        argv, classic, exec, lineage, listing,
         maps::{FIRST, RESCUE},
     };
 
@@ -90,6 +96,15 @@ mod programs {
     #[btf_tracepoint(function = "sched_process_exit")]
     pub(crate) fn exit(ctx: BtfTracePointContext) -> i32 {
         lineage::try_exit(&ctx);
+        0
+    }
+
+    /// Never attached to an event: whoever reads the iterator runs it.
+    #[unsafe(no_mangle)]
+    #[unsafe(link_section = "iter/task")]
+    extern "C" fn list_processes(ctx: *const listing::TaskContext) -> i32 {
+        // SAFETY: the kernel calls this with the context of an iterator over tasks.
+        unsafe { listing::try_list(ctx) };
         0
     }
 

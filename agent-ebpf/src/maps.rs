@@ -1,16 +1,21 @@
 //! Every map, its size, and why that size.
 
+use core::arch::asm;
+
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     helpers::bpf_get_smp_processor_id,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
-use wallwatch_common::{Counter, Member, NAME_KEY_BYTES, SCRATCH_BYTES};
+use wallwatch_common::{
+    CGROUPS_MAX, Counter, LostExecs, Member, NAME_KEY_BYTES, SCRATCH_BYTES, SHARES,
+};
 
-/// All records but the urgent. The agent sets the size at load; 4 MiB hold more than a second of a
-/// stopped agent at 18,000 execs a second.
+/// All records but the urgent. The agent sets the size at load; 8 MiB hold a second of a stopped agent at
+/// 18,000 execs a second, with their forks and ends.
 #[map]
-pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
 /// Execs that may be firewall work, which wake the agent at once. The agent sets the size at load.
 #[map]
@@ -20,6 +25,28 @@ pub(crate) static URGENT: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
 #[map]
 pub(crate) static URGENT_NAMES: HashMap<[u8; NAME_KEY_BYTES], u8> =
     HashMap::with_max_entries(256, 0);
+
+/// Bytes that each share has put into each ring, first the bulk ring's [`SHARES`], then the urgent ring's.
+#[map]
+pub(crate) static GIVEN: Array<u64> = Array::with_max_entries(2 * SHARES as u32, 0);
+
+/// Bytes of each share that the agent has taken out, in the same order. The agent writes here through its
+/// own mapping.
+#[map]
+pub(crate) static TAKEN_OUT: Array<u64> =
+    Array::with_max_entries(2 * SHARES as u32, BPF_F_MMAPABLE);
+
+/// The last exec record that each share lost.
+#[map]
+pub(crate) static LOST: Array<LostExecs> = Array::with_max_entries(SHARES as u32, BPF_F_MMAPABLE);
+
+/// Sizes of the bulk and the urgent ring in bytes. Written by the agent before the load.
+#[unsafe(no_mangle)]
+pub(crate) static RING_BYTES: [u64; 2] = [0; 2];
+
+/// Cgroups whose path has been sent.
+#[map]
+pub(crate) static CGROUPS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(CGROUPS_MAX, 0);
 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> =
@@ -44,6 +71,10 @@ pub(crate) static COUNTERS_RESCUE: PerCpuArray<u64> =
 /// The scratches of the second exec program.
 #[map]
 pub(crate) static SCRATCH_RESCUE: Array<Scratch> = Array::with_max_entries(1, 0);
+
+/// Where the record of a running process is made. One, for one reader at a time.
+#[map]
+pub(crate) static LISTING_SCRATCH: Array<Scratch> = Array::with_max_entries(1, 0);
 
 /// The programs that send what is left of a long command line, by [`Lane::index`].
 #[map]
@@ -77,9 +108,7 @@ impl Lane {
     /// This processor's scratch.
     #[inline(always)]
     pub(crate) fn scratch(&self) -> Option<*mut u8> {
-        // SAFETY: the helper has no preconditions.
-        let cpu = unsafe { bpf_get_smp_processor_id() };
-        Some(self.scratches.get_ptr_mut(cpu as u32)?.cast())
+        Some(self.scratches.get_ptr_mut(cpu())?.cast())
     }
 }
 
@@ -95,12 +124,31 @@ pub(crate) const TAKEN_SLOTS: u32 = 4096;
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: [u32; Member::COUNT] = [u32::MAX; Member::COUNT];
 
-/// Adds one to a counter of this processor. A plain addition: no two programs that can preempt each other
-/// count in the same map, and a program that is entered again is skipped by the kernel.
+/// The processor that runs this.
 #[inline(always)]
-pub(crate) fn count(counters: &PerCpuArray<u64>, counter: Counter) {
-    if let Some(value) = counters.get_ptr_mut(counter as u32) {
-        // SAFETY: the pointer is to this processor's own value, which lives as long as the map.
-        unsafe { *value += 1 }
+pub(crate) fn cpu() -> u32 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_smp_processor_id() as u32 }
+}
+
+/// Adds one to a counter of this processor and gives its new value. A plain addition: no two programs that
+/// can preempt each other count in the same map, and a program that is entered again is skipped by the kernel.
+#[inline(always)]
+pub(crate) fn count(counters: &PerCpuArray<u64>, counter: Counter) -> u64 {
+    let Some(value) = counters.get_ptr_mut(counter as u32) else {
+        return 0;
+    };
+    // SAFETY: the pointer is to this processor's own value, which lives as long as the map.
+    unsafe {
+        *value += 1;
+        *value
     }
+}
+
+/// Adds to a value in a map that all processors share. The target has no compare-and-swap, so that Rust's
+/// atomics lack this; the instruction is as old as eBPF.
+#[inline(always)]
+pub(crate) fn add(value: *mut u64, increment: u64) {
+    // SAFETY: map values are aligned to 8 bytes and live as long as the map.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) value, in(reg) increment) };
 }

@@ -76,3 +76,16 @@ pub(crate) unsafe fn process_start(task: *const u8) -> u64 {
     // SAFETY: a plain load gave the pointer.
     unsafe { load(leader, Member::TaskStartBoottime) }
 }
+
+/// Audit session of a task; `u32::MAX` when unset or unknown.
+///
+/// # Safety
+/// `task` is a task the verifier knows by type.
+#[inline(always)]
+pub(crate) unsafe fn session_id(task: *const u8) -> u32 {
+    if !has([Member::TaskSessionid]) {
+        return u32::MAX;
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { load(task, Member::TaskSessionid) }
+}

@@ -16,7 +16,7 @@ use wallwatch::delivery::encode::{AlertContext, HostIdentity};
 use wallwatch::pipeline::Pipeline;
 use wallwatch::pipeline::alert::Alert;
 use wallwatch::pipeline::assemble::{Assembler, AssemblerLimits};
-use wallwatch::pipeline::decode::Decoder;
+use wallwatch::pipeline::decode::{Decoded, Decoder};
 use wallwatch::pipeline::detect::{Detector, Limits, Rule};
 use wallwatch::pipeline::exec::Time;
 use wallwatch::pipeline::process_tree::TreeLimits;
@@ -274,7 +274,11 @@ impl Way {
             .try_into()
             .map_or(0, u64::from_ne_bytes);
         let now = at(time_ns);
-        self.assembler.handle(decoded, now);
+        match decoded {
+            Decoded::Event(event) => self.assembler.handle_event(event, now),
+            Decoded::ArgvPart(part) => self.assembler.handle_part(part, now),
+            Decoded::CgroupPath(_) => {}
+        }
         while let Some(event) = self.assembler.next_event() {
             self.pipeline.handle_event(&event, now);
         }

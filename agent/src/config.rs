@@ -24,7 +24,9 @@ pub use problem::{Fault, Problem, Problems};
 pub use settings::{
     AlertsSettings, HostSettings, KernelLog, RuleSettings, RulesSettings, SensorSettings, Settings,
 };
-pub use written::{AlertsConfig, Config, HostConfig, RuleConfig, RulesConfig, SensorConfig};
+pub use written::{
+    AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
+};
 
 /// Read when no file is named; it need not exist.
 pub const DEFAULT_PATH: &str = "/etc/wallwatch/wallwatch.toml";

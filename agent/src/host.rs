@@ -2,13 +2,16 @@
 
 pub mod btf;
 pub mod capabilities;
+pub mod cgroups;
 pub mod clock;
 pub mod complete;
+pub mod counters;
 pub mod identity;
 pub mod namespaces;
 pub mod procfs;
 pub mod ring;
 pub mod sensor;
+pub mod shares;
 pub mod source;
 pub mod urgent;
 pub mod users;

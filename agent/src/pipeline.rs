@@ -8,12 +8,23 @@ pub mod cgroup;
 pub mod decode;
 pub mod detect;
 pub mod exec;
+pub mod gap;
+pub mod loss;
 pub mod process_tree;
 
 use alert::{Alert, Ancestor};
 use detect::Detector;
 use exec::{Event, ExePath, Exec, Time, Unknown};
 use process_tree::{ProcessTree, TreeLimits};
+
+/// What a listing of the running processes brings to light.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Of the listing, those whose exec was lost.
+    pub execs: Vec<usize>,
+    /// Processes that had ended unseen.
+    pub ended: u64,
+}
 
 /// The stages, in the order in which an event passes them.
 pub struct Pipeline {
@@ -38,6 +49,34 @@ impl Pipeline {
                 self.detector.handle_exec(exec, now);
             }
         }
+    }
+
+    /// Which of the running processes run something that the tree does not know of: their exec was lost. And
+    /// those that the tree takes for living, and that are not listed, have ended.
+    pub fn compare_with_running(&mut self, running: &[Exec], listed: Time) -> Missed {
+        let execs = (0..running.len())
+            .filter(|&index| self.tree.lacks_exec_of(&running[index]))
+            .collect();
+        let living = running.iter().map(|exec| exec.process).collect();
+        Missed {
+            execs,
+            ended: self.tree.end_all_but(&living, listed),
+        }
+    }
+
+    /// An exec that was lost, of a process that still runs. When it was is not known: at the earliest when
+    /// the process began, at the latest at the end of the gap.
+    pub fn handle_recovered(&mut self, mut exec: Exec, gap_end: Time, now: Time) {
+        let start_ns = exec.process.start_ns;
+        let since_start_ns = gap_end.boot_ns.saturating_sub(start_ns);
+        exec.time = gap_end;
+        if self.tree.is_new(exec.process) {
+            exec.time = Time {
+                boot_ns: gap_end.boot_ns - since_start_ns,
+                wall_ns: gap_end.wall_ns.saturating_sub(since_start_ns),
+            };
+        }
+        self.handle_event(&Event::Exec(Box::new(exec)), now);
     }
 
     /// Harmless early, harmful late: sends what is due and lets go of what is over.
@@ -90,6 +129,7 @@ fn with_parent_replaced(exec: &Exec) -> Exec {
 fn parent_alone(alert: &Alert) -> Ancestor {
     Ancestor {
         process: alert.parent,
+        script: None,
         exe: match alert.parent_unknown {
             Some(reason) => ExePath::Unknown(reason),
             None => ExePath::Known(alert.key.parent_process_path.clone()),

@@ -22,8 +22,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::decode::exec_guid;
-use crate::pipeline::exec::{Argv, ArgvSource, ExePath, Exec, FileId, ProcessKey, Time, Unknown};
+use crate::pipeline::exec::{
+    Argv, ArgvSource, ExePath, Exec, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
+    Unknown,
+};
 
 /// Reads one line. The error says what was expected and at which column.
 pub fn parse_line(line: &[u8]) -> Result<Exec, serde_json::Error> {
@@ -61,6 +65,8 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session_id: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    cap_effective: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<String>,
@@ -77,6 +83,8 @@ struct Written {
     exe_unknown: Option<UnknownWord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exe_file: Option<WrittenFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exe_stat: Option<WrittenStat>,
     #[serde(default, skip_serializing_if = "is_default")]
     exe_deleted: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -101,12 +109,10 @@ struct Written {
     parent_argv: Option<Vec<Text>>,
     #[serde(default, skip_serializing_if = "is_default")]
     cgroup_id: u64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    mount_ns: u32,
-    #[serde(default, skip_serializing_if = "is_default")]
-    pid_ns: u32,
-    #[serde(default, skip_serializing_if = "is_default")]
-    net_ns: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    namespaces: Option<WrittenNamespaces>,
     #[serde(default, skip_serializing_if = "is_default")]
     stdout_null: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -117,6 +123,88 @@ struct Written {
 struct WrittenFile {
     inode: u64,
     device: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenStat {
+    uid: u32,
+    gid: u32,
+    mode: u16,
+    links: u32,
+    change_time: Seconds,
+    #[serde(default, skip_serializing_if = "is_default")]
+    overlay_upper: bool,
+}
+
+impl From<WrittenStat> for FileStat {
+    fn from(written: WrittenStat) -> Self {
+        Self {
+            uid: written.uid,
+            gid: written.gid,
+            mode: written.mode,
+            links: written.links,
+            change_ns: written.change_time.0,
+            overlay_upper: written.overlay_upper,
+        }
+    }
+}
+
+impl From<FileStat> for WrittenStat {
+    fn from(stat: FileStat) -> Self {
+        Self {
+            uid: stat.uid,
+            gid: stat.gid,
+            mode: stat.mode,
+            links: stat.links,
+            change_time: Seconds(stat.change_ns),
+            overlay_upper: stat.overlay_upper,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenNamespaces {
+    mount: WrittenNamespace,
+    pid: WrittenNamespace,
+    net: WrittenNamespace,
+    user: WrittenNamespace,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenNamespace {
+    inum: u32,
+    /// Whether it is the host's own.
+    host: Option<bool>,
+}
+
+impl From<WrittenNamespaces> for Namespaces {
+    fn from(written: WrittenNamespaces) -> Self {
+        let read = |WrittenNamespace { inum, host }| Namespace {
+            inum,
+            is_host: host,
+        };
+        Self {
+            mount: read(written.mount),
+            pid: read(written.pid),
+            net: read(written.net),
+            user: read(written.user),
+        }
+    }
+}
+
+impl From<Namespaces> for WrittenNamespaces {
+    fn from(namespaces: Namespaces) -> Self {
+        let write = |Namespace { inum, is_host }| WrittenNamespace {
+            inum,
+            host: is_host,
+        };
+        Self {
+            mount: write(namespaces.mount),
+            pid: write(namespaces.pid),
+            net: write(namespaces.net),
+            user: write(namespaces.user),
+        }
+    }
 }
 
 impl From<WrittenFile> for FileId {
@@ -160,6 +248,7 @@ impl From<Written> for Exec {
             euid: written.euid.unwrap_or(written.uid),
             login_uid: written.login_uid,
             session_id: written.session_id,
+            cap_effective: written.cap_effective,
             user: written.user.map(Arc::from),
             dest: written.host.map(Arc::from),
             host_id: written.host_id.map(Arc::from),
@@ -170,6 +259,7 @@ impl From<Written> for Exec {
             interp: written.interp.map(|text| text.0.into()),
             exe: exe_path(written.exe, written.exe_unknown),
             exe_file: written.exe_file.map(FileId::from),
+            exe_stat: written.exe_stat.map(FileStat::from),
             exe_deleted: written.exe_deleted,
             exe_memfd: written.exe_memfd,
             argv: Argv {
@@ -189,9 +279,13 @@ impl From<Written> for Exec {
                 .parent_argv
                 .map(|argv| Argv::from_arguments(argv.iter().map(|text| &*text.0))),
             cgroup_id: written.cgroup_id,
-            mount_ns: written.mount_ns,
-            pid_ns: written.pid_ns,
-            net_ns: written.net_ns,
+            cgroup: written
+                .cgroup
+                .and_then(|path| Cgroup::parse(&path.0))
+                .map(Arc::new),
+            namespaces: written
+                .namespaces
+                .map_or_else(Namespaces::default, Namespaces::from),
             stdout_null: written.stdout_null,
             stderr_null: written.stderr_null,
         }
@@ -214,6 +308,7 @@ impl From<&Exec> for Written {
             euid: Some(exec.euid),
             login_uid: exec.login_uid,
             session_id: exec.session_id,
+            cap_effective: exec.cap_effective,
             user: exec.user.as_deref().map(str::to_owned),
             host: exec.dest.as_deref().map(str::to_owned),
             host_id: exec.host_id.as_deref().map(str::to_owned),
@@ -223,6 +318,7 @@ impl From<&Exec> for Written {
             exe: exec.exe.known().map(|path| Text(path.to_vec())),
             exe_unknown: unknown_word(&exec.exe),
             exe_file: exec.exe_file.map(WrittenFile::from),
+            exe_stat: exec.exe_stat.map(WrittenStat::from),
             exe_deleted: exec.exe_deleted,
             exe_memfd: exec.exe_memfd,
             argv: texts(&exec.argv),
@@ -235,9 +331,11 @@ impl From<&Exec> for Written {
             parent_memfd: exec.parent_memfd,
             parent_argv: exec.parent_argv.as_ref().map(texts),
             cgroup_id: exec.cgroup_id,
-            mount_ns: exec.mount_ns,
-            pid_ns: exec.pid_ns,
-            net_ns: exec.net_ns,
+            cgroup: exec
+                .cgroup
+                .as_ref()
+                .map(|cgroup| Text(cgroup.path.to_vec())),
+            namespaces: (exec.namespaces != Namespaces::default()).then(|| exec.namespaces.into()),
             stdout_null: exec.stdout_null,
             stderr_null: exec.stderr_null,
         }

@@ -1,10 +1,18 @@
-//! What the agent says about its own eyesight: losses as they happen, and the books in the end.
+//! What the agent says about its own eyesight: losses as they happen, gaps, signs of life, and the books in
+//! the end.
 
-use wallwatch_common::Counter;
+use wallwatch_common::{Counter, LostExecs};
 
-use crate::host::sensor::Counters;
+use crate::delivery::writer::LineCounts;
+use crate::host::counters::Counters;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
+use crate::pipeline::exec::{ProcessKey, Time};
+use crate::pipeline::gap::{AgentState, Gap, Heartbeat, LostLineage, Repair};
+use crate::pipeline::loss::Loss;
+
+/// Lineages that one gap names.
+const LINEAGES_MAX: usize = 8;
 
 /// What had been lost when it was last said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,29 +38,14 @@ impl Losses {
         }
     }
 
-    /// Says what has been lost since it was last said.
+    /// Says what has been lost since it was last said, beside execs, which are a gap.
     pub fn report(&mut self, counters: &Counters, source: &Source, pipeline: &Pipeline) {
         let now = Self::read(counters, source, pipeline);
-        for (lost, before, what) in [
-            (
-                now.execs,
-                self.execs,
-                "execs lost: the agent could not keep up",
-            ),
-            (
-                now.undecoded,
-                self.undecoded,
-                "records lost: they cannot be decoded",
-            ),
-            (
-                now.groups_evicted,
-                self.groups_evicted,
-                "groups given up for lack of room: an attack may have been among them",
-            ),
-        ] {
-            if lost > before {
-                tracing::error!(lost = lost - before, "{what}");
-            }
+        if now.groups_evicted > self.groups_evicted {
+            tracing::error!(
+                lost = now.groups_evicted - self.groups_evicted,
+                "groups given up for lack of room: an attack may have been among them"
+            );
         }
         for (lost, before, what) in [
             (
@@ -79,6 +72,151 @@ impl Losses {
     }
 }
 
+/// Makes gaps out of losses: numbers them, and names whose execs were lost.
+#[derive(Debug, Default)]
+pub struct Gaps {
+    number: u64,
+    lineage_lost: u64,
+    /// What each share had lost when the last gap was told.
+    lost_by_share: Vec<(u16, u64)>,
+}
+
+impl Gaps {
+    pub fn count(&self) -> u64 {
+        self.number
+    }
+
+    /// `at` turns boot time into both times.
+    pub fn next(
+        &mut self,
+        loss: &Loss,
+        counters: &Counters,
+        source: &mut Source,
+        pipeline: &Pipeline,
+        repair: Option<Repair>,
+        at: impl Fn(u64) -> Time,
+    ) -> Gap {
+        self.number += 1;
+        let lost: Vec<(u16, LostExecs)> = source.lost_by_share().collect();
+        let before = std::mem::take(&mut self.lost_by_share);
+        let mut shares: Vec<(u64, LostExecs)> = lost
+            .iter()
+            .map(|(share, lost)| {
+                let told = before.iter().find(|(told, _)| told == share);
+                (lost.count - told.map_or(0, |(_, count)| *count), *lost)
+            })
+            .filter(|(execs, _)| *execs > 0)
+            .collect();
+        shares.sort_by_key(|(execs, _)| std::cmp::Reverse(*execs));
+        self.lost_by_share = lost
+            .into_iter()
+            .map(|(share, lost)| (share, lost.count))
+            .collect();
+        let lineage_lost = counters.lineage_lost() - self.lineage_lost;
+        self.lineage_lost = counters.lineage_lost();
+        Gap {
+            number: self.number,
+            from: at(loss.from_ns),
+            to: at(loss.to_ns),
+            losses: loss.losses,
+            lineage_lost,
+            lineages_omitted: shares.len().saturating_sub(LINEAGES_MAX) as u64,
+            lineages: shares
+                .into_iter()
+                .take(LINEAGES_MAX)
+                .map(|(execs, lost)| lineage(execs, &lost, source, pipeline, &at))
+                .collect(),
+            repair,
+        }
+    }
+}
+
+fn lineage(
+    execs: u64,
+    lost: &LostExecs,
+    source: &mut Source,
+    pipeline: &Pipeline,
+    at: impl Fn(u64) -> Time,
+) -> LostLineage {
+    let process = ProcessKey {
+        tgid: lost.tgid,
+        start_ns: lost.start_ns,
+    };
+    let parent = ProcessKey {
+        tgid: lost.parent_tgid,
+        start_ns: lost.parent_start_ns,
+    };
+    let mut ancestry = pipeline.tree().lineage(process);
+    if ancestry.is_empty() {
+        ancestry = pipeline.tree().lineage(parent);
+    }
+    LostLineage {
+        execs,
+        cgroup_id: lost.cgroup_id,
+        cgroup: source.cgroup(lost.cgroup_id),
+        session_id: (lost.session_id != u32::MAX).then_some(lost.session_id),
+        last: at(lost.time_ns),
+        uid: lost.uid,
+        process,
+        parent,
+        ancestry,
+    }
+}
+
+/// What a heartbeat tells beside the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    pub number: u64,
+    pub state: AgentState,
+    pub time: Time,
+    pub since: Time,
+    pub interval_s: Option<u64>,
+    pub alerts: u64,
+    pub gaps: u64,
+    pub lines: LineCounts,
+}
+
+pub fn heartbeat(
+    pulse: Pulse,
+    counters: &Counters,
+    source: &Source,
+    pipeline: &Pipeline,
+) -> Heartbeat {
+    let Pulse {
+        number,
+        state,
+        time,
+        since,
+        interval_s,
+        alerts,
+        gaps,
+        lines,
+    } = pulse;
+    Heartbeat {
+        number,
+        state,
+        time,
+        since,
+        interval_s,
+        sight: source.sight().to_string(),
+        execs_seen: counters.execs_seen(),
+        execs_received: source.received().execs,
+        losses: source.counted(counters),
+        forks_seen: counters.get(Counter::ForkSeen),
+        exits_seen: counters.get(Counter::ExitSeen),
+        lineage_lost: counters.lineage_lost(),
+        argv_broken: source.argv_broken(),
+        paths_unknown: counters.get(Counter::ExePathUnknown),
+        parent_paths_unknown: counters.get(Counter::ParentPathUnknown),
+        processes: pipeline.tree().len() as u64,
+        processes_dropped: pipeline.tree().counters().processes_dropped,
+        groups_evicted: pipeline.detector().counters().groups_evicted,
+        gaps,
+        alerts,
+        lines_lost: lines.dropped,
+    }
+}
+
 /// The books: what was seen, handed over, received and lost. To be read when the sensor is detached and
 /// drained.
 pub fn say_totals(counters: &Counters, source: &Source, pipeline: &Pipeline) {
@@ -89,6 +227,8 @@ pub fn say_totals(counters: &Counters, source: &Source, pipeline: &Pipeline) {
         execs_urgent = counters.get(Counter::ExecUrgent),
         execs_bulk = counters.get(Counter::ExecBulk),
         execs_dropped = counters.execs_dropped(),
+        execs_shed_pressure = counters.get(Counter::ExecShedPressure),
+        execs_shed_share = counters.get(Counter::ExecShedShare),
         execs_missed = counters.execs_missed(),
         execs_received = received.execs,
         undecoded = received.undecoded,
@@ -104,6 +244,8 @@ pub fn say_totals(counters: &Counters, source: &Source, pipeline: &Pipeline) {
         argv_broken = source.argv_broken(),
         exe_path_unknown = counters.get(Counter::ExePathUnknown),
         parent_path_unknown = counters.get(Counter::ParentPathUnknown),
+        cgroups_received = received.cgroups,
+        cgroups_dropped = counters.get(Counter::CgroupDropped),
         tree = ?pipeline.tree().counters(),
         detector = ?pipeline.detector().counters(),
         "totals"

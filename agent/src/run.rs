@@ -10,23 +10,31 @@ use aya_log::EbpfLogger;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use crate::compose::{attach, block_on, dest, pipeline};
 use crate::config::{self, Settings};
-use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped};
+use crate::delivery::encode::{
+    AlertContext, HostIdentity, Shape, heartbeat_line, shaped, shaped_gap,
+};
 use crate::delivery::writer::{Accepted, Writer, WriterCounts};
 use crate::host::clock;
+use crate::host::counters::Counters;
 use crate::host::identity::Identity;
-use crate::host::procfs::Procfs;
 use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
-use crate::pipeline::exec::Event;
-use crate::report::{Losses, say_totals};
+use crate::pipeline::exec::{Event, Running, Time};
+use crate::pipeline::gap::{AgentState, Repair};
+use crate::pipeline::loss::Loss;
+use crate::report::{Gaps, Losses, Pulse, heartbeat, say_totals};
 
-/// How often the counters are read and losses are said.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the counters are compared with what came.
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Execs that one look at the running processes brings back at most. Each costs some system calls, and
+/// nothing is drained meanwhile.
+const RECOVERED_MAX: usize = 1024;
 
 /// How long the writer may take to write what waits when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -47,8 +55,9 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
         let mut hangup = signal(SignalKind::hangup()).context("watch SIGHUP")?;
         let mut agent = Agent::start(settings, root, shape)?;
         let mut kernel_log = KernelLog::new(&mut agent.source, settings)?;
-        let mut report = interval(REPORT_INTERVAL);
-        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reconcile = every(RECONCILE_INTERVAL);
+        let mut heartbeat = settings.heartbeat.interval.map(every);
+        agent.beat(AgentState::Armed);
         loop {
             let due = agent.pipeline.poll_timeout(clock::now());
             tokio::select! {
@@ -57,7 +66,8 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                     agent.drain();
                 }
                 () = sleep_or_never(due) => agent.pipeline.handle_timeout(clock::now()),
-                _ = report.tick() => agent.report(),
+                _ = reconcile.tick() => agent.reconcile(),
+                () = tick(&mut heartbeat) => agent.beat(AgentState::Watching),
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -67,6 +77,20 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
         }
         agent.stop()
     })
+}
+
+/// The first tick is one period away.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn tick(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => pending().await,
+    }
 }
 
 async fn sleep_or_never(due: Option<Duration>) {
@@ -84,6 +108,12 @@ struct Agent {
     stdout: Option<Shape>,
     context: AlertContext,
     losses: Losses,
+    gaps: Gaps,
+    since: Time,
+    heartbeat_interval: Option<Duration>,
+    heartbeats: u64,
+    /// Alert lines handed to the log.
+    alerts: u64,
 }
 
 impl Agent {
@@ -91,14 +121,9 @@ impl Agent {
         let identity = Identity::read(root);
         let writer = Writer::spawn(&settings.alerts).context("open the alert log")?;
         let mut pipeline = pipeline(settings)?;
-        let source = attach(settings, &identity, root)?;
-        // The sensor is attached: what starts from here on is recorded, what runs is found here.
-        let processes = Procfs::new(root.join("proc"))
-            .processes()
-            .context("read /proc")?;
-        for process in processes {
-            pipeline.handle_event(&Event::Running(Box::new(process)), clock::now());
-        }
+        let mut source = attach(settings, &identity, root)?;
+        let since = clock::now();
+        take_in_running(&mut source, &mut pipeline)?;
         if let Sight::Classic = source.sight() {
             tracing::warn!("half blind: {}", source.sight());
         }
@@ -127,6 +152,11 @@ impl Agent {
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             losses: Losses::default(),
+            gaps: Gaps::default(),
+            since,
+            heartbeat_interval: settings.heartbeat.interval,
+            heartbeats: 0,
+            alerts: 0,
         })
     }
 
@@ -141,7 +171,7 @@ impl Agent {
     fn deliver(&mut self) {
         let mut next = self.pipeline.next_alert();
         if next.is_some() {
-            self.report();
+            self.reconcile();
         }
         while let Some(mut alert) = next {
             alert.blindness.lost = self.losses.execs;
@@ -152,6 +182,7 @@ impl Agent {
                     Shape::Human => shaped(&alert, &self.context, shape),
                 });
             }
+            self.alerts += 1;
             let accepted = self.writer.accept(line);
             let (id, revision) = (alert.id, alert.revision);
             if accepted == Accepted::Dropped {
@@ -164,11 +195,104 @@ impl Agent {
         }
     }
 
-    /// Says what has been lost since it was last said.
-    fn report(&mut self) {
-        match self.source.counters() {
-            Ok(counters) => self.losses.report(&counters, &self.source, &self.pipeline),
-            Err(error) => tracing::error!(%error, "the sensor's counters cannot be read"),
+    /// Compares what was seen with what came. What is missing becomes a gap.
+    fn reconcile(&mut self) {
+        let Some(counters) = self.counters() else {
+            return;
+        };
+        self.losses.report(&counters, &self.source, &self.pipeline);
+        if let Some(loss) = self.source.loss(&counters, clock::now()) {
+            self.tell(&loss, &counters);
+        }
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        let counters = self.source.counters();
+        counters
+            .inspect_err(|error| tracing::error!(%error, "the sensor's counters cannot be read"))
+            .ok()
+    }
+
+    /// Repairs a loss as far as that can be done, and tells the rest.
+    fn tell(&mut self, loss: &Loss, counters: &Counters) {
+        let repair = self
+            .repair(clock::at(loss.to_ns))
+            .inspect_err(|error| tracing::warn!("the gap is not repaired: {error:#}"))
+            .ok();
+        let gap = self.gaps.next(
+            loss,
+            counters,
+            &mut self.source,
+            &self.pipeline,
+            repair,
+            clock::at,
+        );
+        let causes: Vec<String> = gap
+            .losses
+            .causes()
+            .map(|(cause, execs)| format!("{execs} {}", cause.as_str()))
+            .collect();
+        tracing::error!(
+            gap = gap.number,
+            lost = gap.losses.total(),
+            causes = causes.join(", "),
+            "execs lost"
+        );
+        let line = shaped_gap(&gap, &self.context, Shape::JsonLines);
+        if let Some(shape) = self.stdout {
+            self.writer.show(shaped_gap(&gap, &self.context, shape));
+        }
+        if self.writer.accept(line) == Accepted::Dropped {
+            tracing::error!(gap = gap.number, "gap event lost: the queue is full");
+        }
+    }
+
+    /// Judges what runs now and was missed when it began.
+    fn repair(&mut self, gap_end: Time) -> anyhow::Result<Repair> {
+        let listed = clock::now();
+        let running = self.source.list().context("list the processes")?;
+        let missed = self.pipeline.compare_with_running(&running, listed);
+        let repair = Repair {
+            processes: running.len() as u64,
+            execs: missed.execs.len().min(RECOVERED_MAX) as u64,
+            execs_omitted: missed.execs.len().saturating_sub(RECOVERED_MAX) as u64,
+            ended: missed.ended,
+        };
+        for index in missed.execs.into_iter().take(RECOVERED_MAX) {
+            let mut exec = running[index].clone();
+            self.source.complete_listed(&mut exec, listed);
+            self.pipeline.handle_recovered(exec, gap_end, clock::now());
+        }
+        Ok(repair)
+    }
+
+    /// Says that the agent lives, and what its books say.
+    fn beat(&mut self, state: AgentState) {
+        let Some(counters) = self.counters() else {
+            return;
+        };
+        self.heartbeats += 1;
+        let is_last = state == AgentState::Stopping;
+        let pulse = Pulse {
+            number: self.heartbeats,
+            state,
+            time: clock::now(),
+            since: self.since,
+            interval_s: self
+                .heartbeat_interval
+                .filter(|_| !is_last)
+                .map(|interval| interval.as_secs()),
+            alerts: self.alerts,
+            gaps: self.gaps.count(),
+            lines: self.writer.log_counts(),
+        };
+        let heartbeat = heartbeat(pulse, &counters, &self.source, &self.pipeline);
+        let line = heartbeat_line(&heartbeat, &self.context);
+        if self.stdout == Some(Shape::JsonLines) {
+            self.writer.show(line.clone());
+        }
+        if self.writer.accept(line) == Accepted::Dropped {
+            tracing::error!("heartbeat lost: the queue is full");
         }
     }
 
@@ -181,14 +305,36 @@ impl Agent {
         }
         self.pipeline.flush(clock::now());
         self.deliver();
-        self.report();
         let counters = self.source.counters().context("read the counters")?;
+        self.losses.report(&counters, &self.source, &self.pipeline);
+        if let Some(loss) = self.source.last_loss(&counters, clock::now()) {
+            self.tell(&loss, &counters);
+            self.deliver();
+        }
+        self.beat(AgentState::Stopping);
         say_totals(&counters, &self.source, &self.pipeline);
         let written = self.writer.shutdown(STOP_DEADLINE);
         check_written(written)?;
         tracing::info!(?written, "stopped");
         Ok(())
     }
+}
+
+/// What runs when the sensor has just been attached: all that starts from here on is recorded.
+fn take_in_running(source: &mut Source, pipeline: &mut Pipeline) -> anyhow::Result<()> {
+    let now = clock::now();
+    let execs = source.list().context("list the processes")?;
+    if execs.is_empty() {
+        for running in source.list_procfs().context("read /proc")? {
+            pipeline.handle_event(&Event::Running(Box::new(running)), now);
+        }
+        return Ok(());
+    }
+    for mut exec in execs {
+        source.complete_listed(&mut exec, now);
+        pipeline.handle_event(&Event::Running(Box::new(Running::from(exec))), now);
+    }
+    Ok(())
 }
 
 fn check_written(counts: WriterCounts) -> Result<(), AlertsLost> {

@@ -130,11 +130,8 @@ fn with_header(mut record: Vec<u8>, kind: RecordKind, time_ns: u64) -> Vec<u8> {
     let mut put = |at: usize, value: &[u8]| record[at..at + value.len()].copy_from_slice(value);
     put(offset_of!(RecordHeader, time_ns), &time_ns.to_ne_bytes());
     put(offset_of!(RecordHeader, bytes), &bytes.to_ne_bytes());
-    put(offset_of!(RecordHeader, kind), &(kind as u16).to_ne_bytes());
-    put(
-        offset_of!(RecordHeader, version),
-        &RECORD_VERSION.to_ne_bytes(),
-    );
+    put(offset_of!(RecordHeader, kind), &[kind as u8]);
+    put(offset_of!(RecordHeader, version), &[RECORD_VERSION]);
     record
 }
 

@@ -66,9 +66,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let third_port_ns = last_seen_ns(&folder.0.join("alerts.jsonl"))?;
     let last = agent.latest_alert(first.text.clone());
     println!("\n== the alert, as a person reads it\n\n{last}");
-    println!("== as a program reads it: the last line of alerts.jsonl\n");
+    println!("== as a program reads it: its last line in alerts.jsonl\n");
     let lines = fs::read_to_string(folder.0.join("alerts.jsonl")).context("read the alerts")?;
-    println!("{}", lines.lines().last().unwrap_or_default());
+    println!("{}", lines.lines().rfind(is_alert).unwrap_or_default());
     let after = Duration::from_nanos(first.wall_ns.saturating_sub(third_port_ns));
     println!(
         "\n== {:.1} ms after the exec with the third port the alert was here",
@@ -119,7 +119,8 @@ fn become_root(built: &Path) -> anyhow::Result<()> {
 /// When the exec happened that opened the alert, from the first line of the log.
 fn last_seen_ns(alerts: &Path) -> anyhow::Result<u64> {
     let text = fs::read_to_string(alerts).context("read the alerts")?;
-    let line = text.lines().next().context("find the first alert")?;
+    let line = text.lines().find(is_alert);
+    let line = line.context("find the first alert")?;
     let alert: serde_json::Value =
         serde_json::from_str(line).context("understand the first alert")?;
     let execs = alert["execs"]
@@ -127,6 +128,11 @@ fn last_seen_ns(alerts: &Path) -> anyhow::Result<u64> {
         .context("find the alert's execs")?;
     let last = execs.last().and_then(|exec| exec["time"].as_str());
     time::parse_utc_ns(last.context("find the time of the last exec")?)
+}
+
+/// The log has signs of life too.
+fn is_alert(line: &&str) -> bool {
+    line.contains(r#""kind":"alert""#)
 }
 
 /// A folder that is removed in the end.

@@ -8,19 +8,23 @@ use crate::pipeline::detect::rule::RuleSpec;
 use super::origin::Written;
 use super::problem::Problem;
 use super::rule_file;
-use super::written::{AlertsConfig, Config, HostConfig, RuleConfig, RulesConfig, SensorConfig};
+use super::written::{
+    AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
+};
 
-const BULK_RING_BYTES: u32 = 4 << 20;
+const BULK_RING_BYTES: u32 = 8 << 20;
 const URGENT_RING_BYTES: u32 = 512 << 10;
 const DRAIN_DELAY_MS: u64 = 10;
 const ALERTS_PATH: &str = "/var/log/wallwatch/alerts.jsonl";
 const ALERTS_GROUP: &str = "adm";
 const QUEUE_LINES: usize = 1024;
+const HEARTBEAT_INTERVAL_S: u64 = 60;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub sensor: SensorSettings,
     pub alerts: AlertsSettings,
+    pub heartbeat: HeartbeatSettings,
     pub host: HostSettings,
     pub rules: RulesSettings,
 }
@@ -83,6 +87,12 @@ pub struct AlertsSettings {
     pub queue_lines: usize,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatSettings {
+    /// `None`: only at the begin and the end of the watch.
+    pub interval: Option<Duration>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSettings {
     /// Takes the place of the host's own name in `dest`.
@@ -107,6 +117,7 @@ impl Settings {
         let Config {
             sensor,
             alerts,
+            heartbeat: HeartbeatConfig { interval_s },
             host: HostConfig { name },
             rules:
                 RulesConfig {
@@ -116,6 +127,7 @@ impl Settings {
         Ok(Self {
             sensor: sensor_settings(sensor),
             alerts: alerts_settings(alerts),
+            heartbeat: heartbeat_settings(interval_s),
             host: HostSettings {
                 name: name.map(|name| name.value),
             },
@@ -155,6 +167,13 @@ fn alerts_settings(config: AlertsConfig) -> AlertsSettings {
         group: or_default(group, ALERTS_GROUP.to_owned()),
         stdout: or_default(stdout, false),
         queue_lines: or_default(queue_lines, QUEUE_LINES),
+    }
+}
+
+fn heartbeat_settings(interval_s: Option<Written<u64>>) -> HeartbeatSettings {
+    let interval_s = or_default(interval_s, HEARTBEAT_INTERVAL_S);
+    HeartbeatSettings {
+        interval: (interval_s > 0).then(|| Duration::from_secs(interval_s)),
     }
 }
 

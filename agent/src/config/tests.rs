@@ -51,13 +51,15 @@ fn an_empty_file_means_the_defaults() {
     let Settings {
         sensor,
         alerts,
+        heartbeat,
         host,
         rules,
     } = settings("");
+    assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(
         sensor,
         SensorSettings {
-            bulk_ring_bytes: 4 << 20,
+            bulk_ring_bytes: 8 << 20,
             urgent_ring_bytes: 512 << 10,
             drain_delay: Duration::from_millis(10),
             urgent_names: Vec::new(),
@@ -105,6 +107,9 @@ fn the_shipped_file_shows_every_key() {
                 stdout: Some(_),
                 queue_lines: Some(_),
             },
+        heartbeat: HeartbeatConfig {
+            interval_s: Some(_),
+        },
         host: HostConfig { name: Some(_) },
         rules:
             RulesConfig {
@@ -145,6 +150,8 @@ fn every_key_changes_what_it_names() {
         group = "siem"
         stdout = true
         queue_lines = 65536
+        [heartbeat]
+        interval_s = 0
         [rules.linux_iptables_firewall_modification]
         ports = ["22", "23"]
         port_count_min = 2
@@ -156,6 +163,7 @@ fn every_key_changes_what_it_names() {
         "#,
     );
     assert_eq!(settings.host.name.as_deref(), Some("web-1"));
+    assert_eq!(settings.heartbeat.interval, None);
     assert_eq!(
         settings.sensor,
         SensorSettings {

@@ -25,6 +25,7 @@ const PATH_BYTES_MAX: usize = 4095;
 pub struct Config {
     pub sensor: SensorConfig,
     pub alerts: AlertsConfig,
+    pub heartbeat: HeartbeatConfig,
     pub host: HostConfig,
     pub rules: RulesConfig,
 }
@@ -44,6 +45,11 @@ pub struct AlertsConfig {
     pub group: Option<Written<String>>,
     pub stdout: Option<Written<bool>>,
     pub queue_lines: Option<Written<usize>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeartbeatConfig {
+    pub interval_s: Option<Written<u64>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +80,9 @@ impl Config {
             alerts: root
                 .section("alerts")
                 .map_or_else(Default::default, read_alerts),
+            heartbeat: root
+                .section("heartbeat")
+                .map_or_else(Default::default, read_heartbeat),
             host: root
                 .section("host")
                 .map_or_else(Default::default, read_host),
@@ -138,6 +147,14 @@ fn read_alerts(mut section: Section<'_>) -> AlertsConfig {
         }),
         stdout: section.boolean("stdout"),
         queue_lines: section.integer("queue_lines", 1..=65_536),
+    };
+    section.finish();
+    config
+}
+
+fn read_heartbeat(mut section: Section<'_>) -> HeartbeatConfig {
+    let config = HeartbeatConfig {
+        interval_s: section.integer("interval_s", 0..=86_400),
     };
     section.finish();
     config

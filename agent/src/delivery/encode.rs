@@ -2,9 +2,11 @@
 //! them.
 
 mod budget;
+mod exec;
 pub mod human;
 pub mod json;
 mod text;
+mod watch;
 
 use std::fmt;
 
@@ -14,12 +16,15 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::pipeline::alert::{
-    Alert, AlertState, Ancestor, Blindness, ClauseMatch, Evidence, Excerpt, WindowMode,
+    Alert, AlertState, Ancestor, Blindness, ClauseMatch, Excerpt, WindowMode,
 };
-use crate::pipeline::exec::{ArgvSource, ExePath, Time, Unknown};
+use crate::pipeline::exec::{ExePath, Time, Unknown};
+use crate::pipeline::gap::{Gap, Heartbeat};
 
 use budget::Budget;
+use exec::{ExecLine, exec_line};
 use text::Text;
+use watch::{GapLine, HeartbeatLine};
 
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.
 ///
@@ -42,6 +47,19 @@ pub fn shaped(alert: &Alert, context: &AlertContext, shape: Shape) -> Vec<u8> {
         Shape::JsonLines => json::json_line(alert, context),
         Shape::Human => (human::human(alert, context) + "\n").into_bytes(),
     }
+}
+
+/// A gap in that shape.
+pub fn shaped_gap(gap: &Gap, context: &AlertContext, shape: Shape) -> Vec<u8> {
+    match shape {
+        Shape::JsonLines => json::line(|budget| GapLine::of(gap, context, budget)),
+        Shape::Human => (human::gap(gap) + "\n").into_bytes(),
+    }
+}
+
+/// A heartbeat as one JSON line. A person at a terminal sees that the agent lives.
+pub fn heartbeat_line(heartbeat: &Heartbeat, context: &AlertContext) -> Vec<u8> {
+    json::line(|budget| HeartbeatLine::of(heartbeat, context, budget))
 }
 
 /// What an alert tells beside the finding: on which host and by which agent.
@@ -131,32 +149,6 @@ struct AgentLine<'a> {
 }
 
 #[derive(Serialize)]
-struct ExecLine<'a> {
-    time: Moment,
-    guid: Shown<Uuid>,
-    pid: u32,
-    start_ns: u64,
-    executable: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable_unknown: Option<&'static str>,
-    deleted: bool,
-    memfd: bool,
-    uid: u32,
-    euid: u32,
-    login_uid: Option<u32>,
-    cgroup_id: u64,
-    net_ns: u32,
-    stdout_null: bool,
-    stderr_null: bool,
-    command_line: Text<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_line_cut: Option<TextCut<'a>>,
-    argv_source: &'static str,
-    argv_bytes_lost: u64,
-    port: Option<Text<'a>>,
-}
-
-#[derive(Serialize)]
 struct ParentLine<'a> {
     pid: u32,
     start_ns: u64,
@@ -175,6 +167,8 @@ struct AncestorLine<'a> {
     executable: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executable_unknown: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<Text<'a>>,
     command_line: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_line_cut: Option<TextCut<'a>>,
@@ -300,10 +294,7 @@ impl<'a> AlertLine<'a> {
                 span_seconds: *window_span_s,
             },
             host: host_line(&context.host, budget),
-            agent: AgentLine {
-                name: "wallwatch",
-                version: field(context.agent_version.as_bytes()),
-            },
+            agent: agent_line(context, budget),
             execs: ends(execs, budget.items)
                 .map(|exec| exec_line(exec, budget))
                 .collect(),
@@ -334,55 +325,15 @@ fn host_line(host: &HostIdentity, budget: Budget) -> HostLine<'_> {
     }
 }
 
-fn known(text: Option<&str>, budget: Budget) -> Option<Text<'_>> {
-    Some(Text::whole(text?.as_bytes()).within(budget.field_bytes))
+fn agent_line(context: &AlertContext, budget: Budget) -> AgentLine<'_> {
+    AgentLine {
+        name: "wallwatch",
+        version: Text::whole(context.agent_version.as_bytes()).within(budget.field_bytes),
+    }
 }
 
-fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
-    let Evidence {
-        time,
-        guid,
-        process,
-        exe,
-        exe_deleted,
-        exe_memfd,
-        uid,
-        euid,
-        login_uid,
-        cgroup_id,
-        net_ns,
-        stdout_null,
-        stderr_null,
-        process_text,
-        argv_bytes_lost,
-        argv_source,
-        port,
-    } = exec;
-    let command_line = Text::excerpt(process_text).within(budget.text_bytes);
-    ExecLine {
-        time: Moment(*time),
-        guid: Shown(*guid),
-        pid: process.tgid,
-        start_ns: process.start_ns,
-        executable: executable(exe, budget),
-        executable_unknown: executable_unknown(exe),
-        deleted: *exe_deleted,
-        memfd: *exe_memfd,
-        uid: *uid,
-        euid: *euid,
-        login_uid: *login_uid,
-        cgroup_id: *cgroup_id,
-        net_ns: *net_ns,
-        stdout_null: *stdout_null,
-        stderr_null: *stderr_null,
-        command_line_cut: text_cut(&command_line, Hash::of(process_text)),
-        command_line,
-        argv_source: argv_source_word(*argv_source),
-        argv_bytes_lost: *argv_bytes_lost,
-        port: port
-            .as_ref()
-            .map(|port| Text::whole(port.as_bytes()).within(budget.field_bytes)),
-    }
+fn known(text: Option<&str>, budget: Budget) -> Option<Text<'_>> {
+    Some(Text::whole(text?.as_bytes()).within(budget.field_bytes))
 }
 
 fn parent_line(alert: &Alert, budget: Budget) -> ParentLine<'_> {
@@ -404,6 +355,7 @@ fn ancestor_line(ancestor: &Ancestor, budget: Budget) -> AncestorLine<'_> {
     let Ancestor {
         process,
         exe,
+        script,
         command_line,
         command_line_bytes_full,
         exec_time,
@@ -415,6 +367,9 @@ fn ancestor_line(ancestor: &Ancestor, budget: Budget) -> AncestorLine<'_> {
         start_ns: process.start_ns,
         executable: executable(exe, budget),
         executable_unknown: executable_unknown(exe),
+        script: script
+            .as_ref()
+            .map(|script| Text::whole(script).within(budget.field_bytes)),
         command_line_cut: text_cut(&command_line, None),
         command_line,
         exec_time: exec_time.map(Moment),
@@ -495,15 +450,6 @@ fn state_word(state: AlertState) -> &'static str {
     match state {
         AlertState::Open => "open",
         AlertState::Closed => "closed",
-    }
-}
-
-fn argv_source_word(source: ArgvSource) -> &'static str {
-    match source {
-        ArgvSource::Kernel => "kernel",
-        ArgvSource::Procfs => "procfs",
-        ArgvSource::Recording => "recording",
-        ArgvSource::Unread => "unread",
     }
 }
 

@@ -101,7 +101,7 @@ impl Queue {
         Accepted::Queued
     }
 
-    fn counts(&self) -> LineCounts {
+    pub(super) fn counts(&self) -> LineCounts {
         self.shared.lock().counts
     }
 

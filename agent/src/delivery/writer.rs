@@ -61,6 +61,11 @@ impl Writer {
         self.log.accept(line)
     }
 
+    /// What became of the lines of the log so far.
+    pub fn log_counts(&self) -> LineCounts {
+        self.log.counts()
+    }
+
     /// Takes a text for standard output, if alerts go there. One that finds no room is only counted.
     pub fn show(&self, text: Vec<u8>) {
         if let Some(stdout) = &self.stdout {

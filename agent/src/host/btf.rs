@@ -18,7 +18,10 @@ impl Offsets {
         let btf = Btf::parse(btf)?;
         let mut values = [ABSENT; Member::COUNT];
         for spec in MEMBERS {
-            let found = btf.offset(spec.structure, spec.path);
+            let names = spec.path.split('|');
+            let found = names
+                .into_iter()
+                .find_map(|path| btf.offset(spec.structure, path));
             if found.is_none() && spec.required {
                 return Err(BtfError::MemberMissing {
                     structure: spec.structure,

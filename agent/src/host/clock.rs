@@ -12,6 +12,15 @@ pub fn now() -> Time {
     }
 }
 
+/// A moment of boot time on both clocks, by how they stand to each other now.
+pub fn at(boot_ns: u64) -> Time {
+    let wall_minus_boot_ns = wall_minus_boot_ns(now());
+    Time {
+        boot_ns,
+        wall_ns: boot_ns.saturating_add_signed(wall_minus_boot_ns),
+    }
+}
+
 /// What must be added to boot time to give wall time, at the moment `time`.
 pub fn wall_minus_boot_ns(time: Time) -> i64 {
     // Nanoseconds since 1970 fit into an i64 until the year 2262.

@@ -4,6 +4,7 @@
 use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
 use crate::pipeline::process_tree::TICK_NS;
 
+use super::namespaces::HostNamespaces;
 use super::procfs::Procfs;
 use super::users::Users;
 
@@ -12,11 +13,13 @@ use super::users::Users;
 pub struct Completer {
     procfs: Procfs,
     users: Users,
+    namespaces: HostNamespaces,
 }
 
 impl Completer {
     pub fn new(procfs: Procfs) -> Self {
         Self {
+            namespaces: HostNamespaces::read(&procfs),
             procfs,
             users: Users::default(),
         }
@@ -29,6 +32,61 @@ impl Completer {
             self.repair_argv(exec);
         }
         exec.user = self.users.name(exec.uid, now);
+        self.compare_namespaces(exec);
+    }
+
+    pub fn procfs(&self) -> &Procfs {
+        &self.procfs
+    }
+
+    /// Completes what a listing tells of a running process by its command line, which is not in reach of
+    /// the kernel program, and by an executable whose path it did not follow to the end.
+    pub fn complete_running(&mut self, exec: &mut Exec, now: Time) {
+        let tgid = exec.process.tgid;
+        if self.is_same(exec.process) {
+            exec.argv = self.procfs.argv(tgid);
+            let stopped = matches!(
+                exec.exe,
+                ExePath::Unknown(Unknown::Absent | Unknown::Unfinished)
+            );
+            if stopped {
+                exec.exe = self.procfs.exe(tgid);
+            }
+        }
+        exec.user = self.users.name(exec.uid, now);
+        self.compare_namespaces(exec);
+    }
+
+    fn compare_namespaces(&self, exec: &mut Exec) {
+        let HostNamespaces {
+            mount,
+            pid,
+            net,
+            user,
+            cgroup: _,
+        } = self.namespaces;
+        let namespaces = &mut exec.namespaces;
+        for (namespace, host) in [
+            (&mut namespaces.mount, mount),
+            (&mut namespaces.pid, pid),
+            (&mut namespaces.net, net),
+            (&mut namespaces.user, user),
+        ] {
+            if namespace.inum != 0 {
+                namespace.is_host = host.map(|host| host == namespace.inum);
+            }
+        }
+    }
+
+    /// Whether the number still is that process's.
+    fn is_same(&self, process: ProcessKey) -> bool {
+        let started = self.procfs.stat(process.tgid).map(|stat| stat.start_ns);
+        started.is_some_and(|start_ns| {
+            process
+                .start_ns
+                .checked_sub(start_ns)
+                .is_some_and(|late| late < TICK_NS)
+        })
     }
 
     /// The process may have ended, its number may have been used again, or it may have changed what
@@ -36,15 +94,8 @@ impl Completer {
     fn repair_argv(&self, exec: &mut Exec) {
         let tgid = exec.process.tgid;
         let argv = self.procfs.argv(tgid);
-        let started = self.procfs.stat(tgid).map(|stat| stat.start_ns);
-        let is_same = started.is_some_and(|start_ns| {
-            exec.process
-                .start_ns
-                .checked_sub(start_ns)
-                .is_some_and(|late| late < TICK_NS)
-        });
         let is_more = argv.bytes.len() > exec.argv.bytes.len();
-        if is_same && is_more && argv.bytes.starts_with(&exec.argv.bytes) {
+        if is_more && self.is_same(exec.process) && argv.bytes.starts_with(&exec.argv.bytes) {
             exec.argv = argv;
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{Argv, ArgvSource, ExePath, ProcessKey, Running, Unknown};
 use crate::pipeline::process_tree::TICK_NS;
 
@@ -56,6 +57,7 @@ impl Procfs {
             },
             parent_tgid: stat.parent_tgid,
             exe: self.exe(tgid),
+            file: None,
             argv: self.argv(tgid),
         })
     }
@@ -98,6 +100,11 @@ impl Procfs {
             bytes: bytes.into(),
             source,
         }
+    }
+
+    /// The lines of `/proc/PID/cgroup`.
+    pub fn cgroup(&self, tgid: u32) -> Option<Cgroup> {
+        Cgroup::parse_proc(&fs::read(self.file(tgid, "cgroup")).ok()?)
     }
 
     /// A number that stands alone in a file of the process, as `loginuid` and `sessionid` do; `None`

@@ -14,7 +14,9 @@ use aya::maps::{MapData, RingBuf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
-use wallwatch_common::RecordHeader;
+use wallwatch_common::{LostExecs, RecordHeader};
+
+use super::shares::{Ring, Shares};
 
 /// Most records of one drain; what is left is drained after the loop has seen to its other duties.
 const RECORDS_MAX: usize = 4096;
@@ -23,6 +25,7 @@ const RECORDS_MAX: usize = 4096;
 pub struct Rings {
     bulk: Lane,
     urgent: Lane,
+    shares: Shares,
     delay: Duration,
     /// When the next drain is due. It outlives a [`wait`](Self::wait) that was given up.
     due: Option<Instant>,
@@ -33,11 +36,13 @@ impl Rings {
     pub fn new(
         bulk: RingBuf<MapData>,
         urgent: RingBuf<MapData>,
+        shares: Shares,
         delay: Duration,
     ) -> io::Result<Self> {
         Ok(Self {
-            bulk: Lane::new(bulk)?,
-            urgent: Lane::new(urgent)?,
+            bulk: Lane::new(bulk, Ring::Bulk)?,
+            urgent: Lane::new(urgent, Ring::Urgent)?,
+            shares,
             delay,
             due: None,
         })
@@ -69,11 +74,18 @@ impl Rings {
         Ok(())
     }
 
+    /// What each share lost, and its last exec record that was lost.
+    pub fn lost(&self) -> impl Iterator<Item = (u16, LostExecs)> {
+        self.shares.lost()
+    }
+
     /// Hands out what both rings hold, oldest first, up to a bound; returns how many records it was.
     pub fn drain(&mut self, mut each: impl FnMut(&[u8])) -> usize {
         let mut n = 0;
         while n < RECORDS_MAX {
-            let lane = match (self.bulk.time_ns(), self.urgent.time_ns()) {
+            let bulk = self.bulk.time_ns(&mut self.shares);
+            let urgent = self.urgent.time_ns(&mut self.shares);
+            let lane = match (bulk, urgent) {
                 (Some(bulk), Some(urgent)) if bulk <= urgent => &mut self.bulk,
                 (_, Some(_)) => &mut self.urgent,
                 (Some(_), None) => &mut self.bulk,
@@ -90,6 +102,7 @@ impl Rings {
 
 /// One ring and its oldest record.
 struct Lane {
+    ring: Ring,
     records: RingBuf<MapData>,
     /// A second descriptor of the ring, so that it can be watched while the ring is borrowed.
     readiness: AsyncFd<OwnedFd>,
@@ -98,12 +111,13 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(records: RingBuf<MapData>) -> io::Result<Self> {
+    fn new(records: RingBuf<MapData>, ring: Ring) -> io::Result<Self> {
         let descriptor = records.as_fd().try_clone_to_owned()?;
         // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives, and the `AsyncFd`
         // owns it.
         let readiness = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
         Ok(Self {
+            ring,
             readiness,
             records,
             head: Vec::new(),
@@ -117,12 +131,17 @@ impl Lane {
     }
 
     /// Time of the oldest record, which is taken from the ring if need be.
-    fn time_ns(&mut self) -> Option<u64> {
+    fn time_ns(&mut self, shares: &mut Shares) -> Option<u64> {
         if self.head.is_empty() {
             self.head.extend_from_slice(&self.records.next()?);
+            let share = u16::from_ne_bytes(self.field(offset_of!(RecordHeader, share))?);
+            shares.take_out(self.ring, share, self.head.len());
         }
-        let at = offset_of!(RecordHeader, time_ns);
-        let time = self.head.get(at..at + 8)?.try_into().ok()?;
+        let time = self.field(offset_of!(RecordHeader, time_ns))?;
         Some(u64::from_ne_bytes(time))
+    }
+
+    fn field<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.head.get(at..at + N)?.try_into().ok()
     }
 }

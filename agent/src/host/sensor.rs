@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::trace_point::TracePointLinkId;
-use aya::programs::{BtfTracePoint, Program, ProgramError, TracePoint};
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -19,7 +19,9 @@ use wallwatch_common::{Counter, NAME_KEY_BYTES};
 
 use super::btf::{BtfError, Offsets};
 use super::capabilities;
+use super::counters::{Counters, sum};
 use super::ring::Rings;
+use super::shares::Shares;
 use super::urgent;
 use crate::config::SensorSettings;
 
@@ -28,6 +30,12 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("WALLWATCH_BPF_OBJECT"));
 
 /// The tracepoint of a successful exec.
 const EXEC: &str = "sched_process_exec";
+
+/// The iterator over running processes.
+const LISTING: &str = "list_processes";
+
+/// Most bytes of a listing: 100,000 processes of some 300 bytes, and room to spare.
+const LISTING_BYTES_MAX: u64 = 64 << 20;
 
 /// The kernel's type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -61,6 +69,8 @@ pub enum SensorError {
         what: &'static str,
         name: &'static str,
     },
+    #[error("cannot list the running processes")]
+    List(#[source] io::Error),
     #[error("cannot watch the rings")]
     Rings(#[source] io::Error),
 }
@@ -148,7 +158,13 @@ impl Sensor {
         };
         let bulk: RingBuf<MapData> = take_map(&mut ebpf, "BULK")?;
         let urgent: RingBuf<MapData> = take_map(&mut ebpf, "URGENT")?;
-        let rings = Rings::new(bulk, urgent, settings.drain_delay).map_err(SensorError::Rings)?;
+        let shares = Shares::new(
+            &take_array(&mut ebpf, "TAKEN_OUT")?,
+            &take_array(&mut ebpf, "LOST")?,
+        )
+        .map_err(SensorError::Rings)?;
+        let rings =
+            Rings::new(bulk, urgent, shares, settings.drain_delay).map_err(SensorError::Rings)?;
         let counters = take_map(&mut ebpf, "COUNTERS")?;
         let counters_rescue = take_map(&mut ebpf, "COUNTERS_RESCUE")?;
         give_memory_back();
@@ -181,6 +197,30 @@ impl Sensor {
         &self.sight
     }
 
+    /// The running processes, as records of their latest execs, one after the other. `None` when the kernel
+    /// cannot list them.
+    pub fn list(&mut self) -> Result<Option<Vec<u8>>, SensorError> {
+        let name = LISTING;
+        let program: &mut Iter = program(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            return Ok(None);
+        }
+        let failed = |source| SensorError::Program {
+            name,
+            source: Box::new(source),
+        };
+        let link = program.attach().map_err(failed)?;
+        let link = program.take_link(link).map_err(failed)?;
+        let file = link
+            .into_file()
+            .map_err(|error| SensorError::List(io::Error::other(error)))?;
+        let mut records = Vec::new();
+        file.take(LISTING_BYTES_MAX)
+            .read_to_end(&mut records)
+            .map_err(SensorError::List)?;
+        Ok(Some(records))
+    }
+
     /// Reader of the programs' own log, which goes to the `log` crate's logger.
     pub fn kernel_log(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>, aya_log::Error> {
         EbpfLogger::init(&mut self.ebpf)
@@ -189,7 +229,13 @@ impl Sensor {
     pub fn counters(&self) -> Result<Counters, SensorError> {
         let mut values = [0; Counter::COUNT];
         for (index, value) in values.iter_mut().enumerate() {
-            *value = sum(&self.counters, index)? + sum(&self.counters_rescue, index)?;
+            let read = |counters| {
+                sum(counters, index).map_err(|source| SensorError::Map {
+                    name: "COUNTERS",
+                    source: Box::new(source),
+                })
+            };
+            *value = read(&self.counters)? + read(&self.counters_rescue)?;
         }
         let missed_by = |name: &str| self.ebpf.program(name).map_or(0, missed);
         Ok(Counters {
@@ -197,67 +243,6 @@ impl Sensor {
             execs_skipped: missed_by("exec") + missed_by("exec_classic"),
             lineage_skipped: missed_by("fork") + missed_by("exit") + missed_by("exit_classic"),
         })
-    }
-}
-
-/// One counter of every processor.
-fn sum(counters: &PerCpuArray<MapData, u64>, index: usize) -> Result<u64, SensorError> {
-    let per_cpu = counters.get(&(index as u32), 0);
-    let per_cpu = per_cpu.map_err(|source| SensorError::Map {
-        name: "COUNTERS",
-        source: Box::new(source),
-    })?;
-    Ok(per_cpu.iter().sum())
-}
-
-/// The kernel programs' counters, summed over the processors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counters {
-    values: [u64; Counter::COUNT],
-    /// Runs of the first exec program that the kernel skipped, because it was entered again on the same
-    /// processor.
-    execs_skipped: u64,
-    /// The same of the fork and exit programs.
-    pub lineage_skipped: u64,
-}
-
-impl Counters {
-    pub fn get(&self, counter: Counter) -> u64 {
-        self.values[counter as usize]
-    }
-
-    /// Exec records that the programs handed to a ring.
-    pub fn execs_submitted(&self) -> u64 {
-        self.get(Counter::ExecUrgent) + self.get(Counter::ExecBulk)
-    }
-
-    /// Execs that no program ran for: skipped, and not rescued.
-    pub fn execs_missed(&self) -> u64 {
-        self.execs_skipped
-            .saturating_sub(self.get(Counter::ExecRescued))
-    }
-
-    /// Execs that happened and of which there is no record.
-    pub fn execs_lost(&self) -> u64 {
-        self.execs_dropped() + self.execs_missed()
-    }
-
-    /// Exec records that a program made and no ring took.
-    pub fn execs_dropped(&self) -> u64 {
-        self.get(Counter::ExecDropped) + self.get(Counter::ExecNoScratch)
-    }
-
-    /// Forks and ends of processes of which there is no record.
-    pub fn lineage_lost(&self) -> u64 {
-        self.get(Counter::ForkDropped) + self.get(Counter::ExitDropped) + self.lineage_skipped
-    }
-
-    /// Whether every exec that the programs saw was submitted or is counted as dropped, and every one
-    /// submitted was received. Holds when the programs are detached and the rings drained.
-    pub fn reconcile(&self, execs_received: u64) -> bool {
-        let seen = self.get(Counter::ExecSeen) + self.get(Counter::ExecRescued);
-        let submitted = self.execs_submitted();
-        seen == submitted + self.execs_dropped() && submitted == execs_received
     }
 }
 
@@ -297,6 +282,7 @@ fn load(
     let cpus = aya::util::nr_cpus().map_err(|(path, source)| SensorError::Read { path, source })?;
     // aya-log's numbers: 0 is off, 5 is trace.
     let kernel_log_level = settings.kernel_log as u8;
+    let ring_bytes = [settings.bulk_ring_bytes, settings.urgent_ring_bytes].map(u64::from);
     let mut loader = EbpfLoader::new();
     // The programs carry no relocations against the kernel's types.
     loader
@@ -306,6 +292,7 @@ fn load(
         .map_max_entries("URGENT_NAMES", urgent_keys.len() as u32)
         .map_max_entries("SCRATCH", cpus as u32)
         .map_max_entries("SCRATCH_RESCUE", if rescues { cpus as u32 } else { 1 })
+        .override_global("RING_BYTES", &ring_bytes, true)
         .override_global(aya_log::LEVEL, &kernel_log_level, true);
     if let Some(offsets) = offsets {
         loader.override_global("OFFSETS", offsets.as_slice(), true);
@@ -348,6 +335,10 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)
     for (name, map, index) in called {
         load_btf(ebpf, name, EXEC, &btf)?;
         enter(ebpf, name, map, index)?;
+    }
+    let listing: &mut Iter = program(ebpf, LISTING)?;
+    if let Err(error) = listing.load("task", &btf) {
+        tracing::warn!(%error, "the kernel cannot list its processes; /proc serves instead");
     }
     let mut links = Vec::new();
     for (name, tracepoint) in programs {
@@ -453,6 +444,17 @@ where
         name,
         source: Box::new(source),
     })
+}
+
+/// The array of that name, whatever its values.
+fn take_array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, SensorError> {
+    match ebpf.take_map(name) {
+        Some(Map::Array(data)) => Ok(data),
+        _ => Err(SensorError::ObjectLacks {
+            what: "array",
+            name,
+        }),
+    }
 }
 
 /// `recursion_misses` of a loaded program, from its descriptor's `fdinfo` (`bpf_prog_show_fdinfo`,

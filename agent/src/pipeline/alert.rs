@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::exec::{ArgvSource, ExePath, ProcessKey, Time};
+use super::cgroup::Cgroup;
+use super::exec::{ArgvSource, ExePath, FileId, FileStat, Namespaces, ProcessKey, Time};
 
 /// How much an alert matters; the words of CIM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,13 +114,20 @@ pub struct Evidence {
     pub guid: Uuid,
     pub process: ProcessKey,
     pub exe: ExePath,
+    pub exe_file: Option<FileId>,
+    pub exe_stat: Option<FileStat>,
     pub exe_deleted: bool,
     pub exe_memfd: bool,
+    /// The script that the executable interprets.
+    pub script: Option<Box<[u8]>>,
     pub uid: u32,
     pub euid: u32,
     pub login_uid: Option<u32>,
+    pub session_id: Option<u32>,
+    pub cap_effective: Option<u64>,
     pub cgroup_id: u64,
-    pub net_ns: u32,
+    pub cgroup: Option<Arc<Cgroup>>,
+    pub namespaces: Namespaces,
     pub stdout_null: bool,
     pub stderr_null: bool,
     /// Splunk's `process`.
@@ -146,6 +154,8 @@ pub struct ClauseMatch {
 pub struct Ancestor {
     pub process: ProcessKey,
     pub exe: ExePath,
+    /// The script that the executable interprets, as its exec named it.
+    pub script: Option<Arc<[u8]>>,
     /// Its command line, joined by spaces and cut; empty when unknown.
     pub command_line: Vec<u8>,
     pub command_line_bytes_full: u64,

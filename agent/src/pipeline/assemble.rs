@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::decode::{ArgvPart, Decoded};
+use super::decode::ArgvPart;
 use super::exec::{ArgvSource, Event, Exec, Exit, Time};
 
 /// How much may wait for chunks.
@@ -60,21 +60,33 @@ impl Assembler {
         }
     }
 
-    pub fn handle(&mut self, decoded: Decoded, now: Time) {
-        match decoded {
-            Decoded::ArgvPart(part) => self.handle_part(part, now),
-            Decoded::Event(Event::Exec(exec)) if has_more(&exec) => {
+    pub fn handle_event(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Exec(exec) if has_more(&exec) => {
                 let id = (exec.process.tgid, exec.time.boot_ns);
                 self.waiting_for(id, now).exec = Some(exec);
                 self.finish_if_whole(id);
             }
-            Decoded::Event(event) => {
+            event @ (Event::Exec(_) | Event::Fork(_) | Event::Exit(_) | Event::Running(_)) => {
                 if let Event::Exit(exit) = &event {
                     self.handle_exit(exit);
                 }
                 self.ready.push_back(event);
             }
         }
+        self.bound();
+    }
+
+    pub fn handle_part(&mut self, part: ArgvPart, now: Time) {
+        let id = (part.tgid, part.exec_boot_ns);
+        let length = part.bytes.len();
+        let replaced = self
+            .waiting_for(id, now)
+            .parts
+            .insert(part.offset, part.bytes);
+        self.bytes += length;
+        self.bytes -= replaced.map_or(0, |bytes| bytes.len());
+        self.finish_if_whole(id);
         self.bound();
     }
 
@@ -98,18 +110,6 @@ impl Assembler {
     /// Execs handed out with a command line that lacks bytes.
     pub fn broken(&self) -> u64 {
         self.broken
-    }
-
-    fn handle_part(&mut self, part: ArgvPart, now: Time) {
-        let id = (part.tgid, part.exec_boot_ns);
-        let length = part.bytes.len();
-        let replaced = self
-            .waiting_for(id, now)
-            .parts
-            .insert(part.offset, part.bytes);
-        self.bytes += length;
-        self.bytes -= replaced.map_or(0, |bytes| bytes.len());
-        self.finish_if_whole(id);
     }
 
     /// The chunks of an exec come before the end of its process: what is missing now is lost.
@@ -192,7 +192,16 @@ fn has_more(exec: &Exec) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::decode::Decoded;
     use crate::pipeline::exec::{ProcessKey, sample};
+
+    fn feed(assembler: &mut Assembler, decoded: Decoded, now: Time) {
+        match decoded {
+            Decoded::Event(event) => assembler.handle_event(event, now),
+            Decoded::ArgvPart(part) => assembler.handle_part(part, now),
+            Decoded::CgroupPath(path) => panic!("no part of a command line: {path:?}"),
+        }
+    }
 
     const LIMITS: AssemblerLimits = AssemblerLimits {
         execs_max: 4,
@@ -250,7 +259,7 @@ mod tests {
             let mut assembler = Assembler::new(LIMITS);
             for (n, decoded) in arrival.into_iter().enumerate() {
                 assert!(handed_out(&mut assembler).is_empty(), "{n}");
-                assembler.handle(decoded, at(20));
+                feed(&mut assembler, decoded, at(20));
             }
             assert_eq!(handed_out(&mut assembler), [TEXT]);
             assert_eq!((assembler.bytes, assembler.broken()), (0, 0));
@@ -261,8 +270,8 @@ mod tests {
     #[test]
     fn what_is_lost_is_waited_for_no_longer_than_the_limit_and_then_counted() {
         let mut assembler = Assembler::new(LIMITS);
-        assembler.handle(head(1, TEXT), at(20));
-        assembler.handle(part(1, TEXT, 10, 16), at(20));
+        feed(&mut assembler, head(1, TEXT), at(20));
+        feed(&mut assembler, part(1, TEXT, 10, 16), at(20));
         assembler.handle_timeout(at(1_000_000_019));
         assert!(handed_out(&mut assembler).is_empty());
         assert_eq!(assembler.poll_timeout(at(20)), Some(Duration::from_secs(1)));
@@ -274,8 +283,8 @@ mod tests {
     #[test]
     fn the_end_of_a_process_ends_the_wait_for_it_alone() {
         let mut assembler = Assembler::new(LIMITS);
-        assembler.handle(head(1, TEXT), at(20));
-        assembler.handle(head(2, TEXT), at(20));
+        feed(&mut assembler, head(1, TEXT), at(20));
+        feed(&mut assembler, head(2, TEXT), at(20));
         let process = ProcessKey {
             tgid: 1,
             start_ns: 0,
@@ -284,7 +293,7 @@ mod tests {
             time: at(11),
             process,
         });
-        assembler.handle(Decoded::Event(exit), at(20));
+        feed(&mut assembler, Decoded::Event(exit), at(20));
         assert_eq!(handed_out(&mut assembler), ["0123"]);
         assert_eq!(assembler.waiting.len(), 1);
     }
@@ -294,8 +303,12 @@ mod tests {
         let mut assembler = Assembler::new(LIMITS);
         let long = "x".repeat(600);
         for tgid in 1..=50 {
-            assembler.handle(head(tgid, &long), at(u64::from(tgid)));
-            assembler.handle(part(tgid, &long, 4, 500), at(u64::from(tgid)));
+            feed(&mut assembler, head(tgid, &long), at(u64::from(tgid)));
+            feed(
+                &mut assembler,
+                part(tgid, &long, 4, 500),
+                at(u64::from(tgid)),
+            );
             assert!(assembler.waiting.len() <= 4 && assembler.bytes <= 1000);
         }
         assembler.handle_timeout(at(u64::MAX));
@@ -306,12 +319,12 @@ mod tests {
     #[test]
     fn a_piece_longer_than_was_announced_makes_the_whole_longer() {
         let mut assembler = Assembler::new(LIMITS);
-        assembler.handle(part(1, TEXT, 4, 16), at(20));
+        feed(&mut assembler, part(1, TEXT, 4, 16), at(20));
         let Decoded::Event(Event::Exec(mut exec)) = head(1, TEXT) else {
             panic!("not an exec");
         };
         exec.argv.bytes_full = 6;
-        assembler.handle(Decoded::Event(Event::Exec(exec)), at(20));
+        feed(&mut assembler, Decoded::Event(Event::Exec(exec)), at(20));
         let Some(Event::Exec(exec)) = assembler.next_event() else {
             panic!("not handed out");
         };
@@ -321,7 +334,8 @@ mod tests {
     #[test]
     fn a_short_command_line_does_not_wait() {
         let mut assembler = Assembler::new(LIMITS);
-        assembler.handle(
+        feed(
+            &mut assembler,
             Decoded::Event(Event::Exec(Box::new(sample::exec(&[b"a"])))),
             at(1),
         );

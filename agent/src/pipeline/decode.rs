@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use wallwatch_common::{
-    ARGV_CHUNK_BYTES, ArgvChunk, ExecFlags, ExecRecord, ExitRecord, ForkRecord, PathState,
-    RECORD_VERSION, RecordHeader, RecordKind,
+    ARGV_CHUNK_BYTES, ArgvChunk, CgroupRecord, ExecFlags, ExecRecord, ExitRecord, ForkRecord,
+    PathState, RECORD_VERSION, RecordHeader, RecordKind,
 };
 
 use super::exec::{
-    Argv, ArgvSource, Event, ExePath, Exec, Exit, FileId, Fork, ProcessKey, Time, Unknown,
+    Argv, ArgvSource, Event, ExePath, Exec, Exit, FileId, FileStat, Fork, Namespace, Namespaces,
+    ProcessKey, Time, Unknown,
 };
 
 /// Decodes the records of one boot of one host.
@@ -27,6 +28,37 @@ pub struct Decoder {
 pub enum Decoded {
     Event(Event),
     ArgvPart(ArgvPart),
+    CgroupPath(CgroupPath),
+}
+
+/// The path of a cgroup, from the root of its hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupPath {
+    pub cgroup_id: u64,
+    /// `None` when the walk did not come to the root.
+    pub path: Option<Arc<[u8]>>,
+}
+
+/// Which of the execs seen by one program on one processor a record tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecMark {
+    pub lane: u8,
+    pub cpu: u16,
+    /// The first is 1.
+    pub sequence: u64,
+    pub boot_ns: u64,
+}
+
+/// The mark of an exec record; `None` for any other record, and for one that is too short.
+pub fn exec_mark(bytes: &[u8]) -> Option<ExecMark> {
+    let fields = Fields::check(bytes, size_of::<ExecRecord>()).ok()?;
+    let is_exec = fields.u8(offset_of!(RecordHeader, kind)) == RecordKind::Exec as u8;
+    is_exec.then(|| ExecMark {
+        lane: fields.u8(offset_of!(ExecRecord, lane)),
+        cpu: fields.u16(offset_of!(ExecRecord, cpu)),
+        sequence: fields.u64(offset_of!(ExecRecord, sequence)),
+        boot_ns: fields.u64(offset_of!(RecordHeader, time_ns)),
+    })
 }
 
 /// A piece of a command line that did not fit its exec record.
@@ -46,9 +78,9 @@ pub enum DecodeError {
     #[error("record of {found} bytes, expected at least {expected}")]
     Short { found: usize, expected: usize },
     #[error("record version {found}, expected {RECORD_VERSION}")]
-    Version { found: u16 },
+    Version { found: u8 },
     #[error("record kind {found} is unknown")]
-    Kind { found: u16 },
+    Kind { found: u8 },
     #[error("record says {said} bytes and has {found}")]
     Length { said: usize, found: usize },
     #[error("path state {found} is unknown")]
@@ -59,7 +91,7 @@ impl Decoder {
     /// `wall_minus_boot_ns` pairs the record's boot time with the wall clock.
     pub fn decode(&self, bytes: &[u8], wall_minus_boot_ns: i64) -> Result<Decoded, DecodeError> {
         let fields = Fields::check(bytes, size_of::<RecordHeader>())?;
-        let version = fields.u16(offset_of!(RecordHeader, version));
+        let version = fields.u8(offset_of!(RecordHeader, version));
         if version != RECORD_VERSION {
             return Err(DecodeError::Version { found: version });
         }
@@ -73,15 +105,17 @@ impl Decoder {
             boot_ns,
             wall_ns: boot_ns.saturating_add_signed(wall_minus_boot_ns),
         };
-        let kind = fields.u16(offset_of!(RecordHeader, kind));
-        let event = if kind == RecordKind::Exec as u16 {
+        let kind = fields.u8(offset_of!(RecordHeader, kind));
+        let event = if kind == RecordKind::Exec as u8 {
             Event::Exec(Box::new(self.exec(bytes, time)?))
-        } else if kind == RecordKind::Fork as u16 {
+        } else if kind == RecordKind::Fork as u8 {
             Event::Fork(fork(bytes, time)?)
-        } else if kind == RecordKind::Exit as u16 {
+        } else if kind == RecordKind::Exit as u8 {
             Event::Exit(exit(bytes, time)?)
-        } else if kind == RecordKind::ArgvChunk as u16 {
+        } else if kind == RecordKind::ArgvChunk as u8 {
             return argv_part(bytes, boot_ns).map(Decoded::ArgvPart);
+        } else if kind == RecordKind::Cgroup as u8 {
+            return cgroup_path(bytes).map(Decoded::CgroupPath);
         } else {
             return Err(DecodeError::Kind { found: kind });
         };
@@ -122,6 +156,8 @@ impl Decoder {
             euid: fields.u32(offset_of!(ExecRecord, euid)),
             login_uid: set_id(fields.u32(offset_of!(ExecRecord, login_uid))),
             session_id: set_id(fields.u32(offset_of!(ExecRecord, session_id))),
+            cap_effective: flag(ExecFlags::CAPABILITIES)
+                .then(|| fields.u64(offset_of!(ExecRecord, cap_effective))),
             user: None,
             dest: self.dest.clone(),
             host_id: self.host_id.clone(),
@@ -133,6 +169,7 @@ impl Decoder {
                 fields.u64(offset_of!(ExecRecord, exe_inode)),
                 fields.u32(offset_of!(ExecRecord, exe_device)),
             ),
+            exe_stat: file_stat(&fields, flag(ExecFlags::EXE_UPPER)),
             exe_deleted: flag(ExecFlags::EXE_DELETED),
             exe_memfd: flag(ExecFlags::EXE_PSEUDO),
             argv: Argv {
@@ -153,9 +190,13 @@ impl Decoder {
             parent_memfd: flag(ExecFlags::PARENT_PSEUDO),
             parent_argv: None,
             cgroup_id: fields.u64(offset_of!(ExecRecord, cgroup_id)),
-            mount_ns: fields.u32(offset_of!(ExecRecord, mount_ns)),
-            pid_ns: fields.u32(offset_of!(ExecRecord, pid_ns)),
-            net_ns: fields.u32(offset_of!(ExecRecord, net_ns)),
+            cgroup: None,
+            namespaces: Namespaces {
+                mount: namespace(fields.u32(offset_of!(ExecRecord, mount_ns))),
+                pid: namespace(fields.u32(offset_of!(ExecRecord, pid_ns))),
+                net: namespace(fields.u32(offset_of!(ExecRecord, net_ns))),
+                user: namespace(fields.u32(offset_of!(ExecRecord, user_ns))),
+            },
             stdout_null: flag(ExecFlags::STDOUT_NULL),
             stderr_null: flag(ExecFlags::STDERR_NULL),
         })
@@ -211,6 +252,47 @@ fn argv_part(bytes: &[u8], exec_boot_ns: u64) -> Result<ArgvPart, DecodeError> {
         offset: fields.u64(offset_of!(ArgvChunk, offset)),
         bytes: argv.to_vec(),
     })
+}
+
+fn cgroup_path(bytes: &[u8]) -> Result<CgroupPath, DecodeError> {
+    let fields = Fields::check(bytes, size_of::<CgroupRecord>())?;
+    let mut sections = Sections {
+        rest: &bytes[size_of::<CgroupRecord>()..],
+        said: bytes.len(),
+    };
+    let section = sections.take(fields.u32(offset_of!(CgroupRecord, bytes)))?;
+    sections.end()?;
+    let path = exe_path_of(section, fields.u8(offset_of!(CgroupRecord, state)))?;
+    Ok(CgroupPath {
+        cgroup_id: fields.u64(offset_of!(CgroupRecord, cgroup_id)),
+        path: match path {
+            ExePath::Known(path) => Some(path),
+            ExePath::Unknown(_) => None,
+        },
+    })
+}
+
+/// No file has mode 0: its type is part of it.
+fn file_stat(fields: &Fields<'_>, overlay_upper: bool) -> Option<FileStat> {
+    let mode = fields.u16(offset_of!(ExecRecord, exe_mode));
+    let seconds = fields.u64(offset_of!(ExecRecord, exe_change_s));
+    let below = u64::from(fields.u32(offset_of!(ExecRecord, exe_change_ns)));
+    (mode != 0).then(|| FileStat {
+        uid: fields.u32(offset_of!(ExecRecord, exe_uid)),
+        gid: fields.u32(offset_of!(ExecRecord, exe_gid)),
+        mode,
+        links: fields.u32(offset_of!(ExecRecord, exe_links)),
+        change_ns: seconds.saturating_mul(1_000_000_000).saturating_add(below),
+        overlay_upper,
+    })
+}
+
+/// Whether it is the host's is for the host to say.
+fn namespace(inum: u32) -> Namespace {
+    Namespace {
+        inum,
+        is_host: None,
+    }
 }
 
 /// A path section, leaf first, as a path; or the reason why there is none.
@@ -379,14 +461,8 @@ mod tests {
                 offset_of!(RecordHeader, bytes),
                 &(total as u32).to_ne_bytes(),
             );
-            put(
-                offset_of!(RecordHeader, kind),
-                &(RecordKind::Exec as u16).to_ne_bytes(),
-            );
-            put(
-                offset_of!(RecordHeader, version),
-                &RECORD_VERSION.to_ne_bytes(),
-            );
+            put(offset_of!(RecordHeader, kind), &[RecordKind::Exec as u8]);
+            put(offset_of!(RecordHeader, version), &[RECORD_VERSION]);
             put(
                 offset_of!(ExecRecord, start_ns),
                 &self.start_ns.to_ne_bytes(),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::cgroup::Cgroup;
+
 /// One moment on both clocks, paired where it entered the agent.
 ///
 /// Sliding windows and expiry use `boot_ns`, so that setting the wall clock cannot split a burst;
@@ -104,6 +106,39 @@ pub struct FileId {
     pub device: u32,
 }
 
+/// Whose file it is, and since when it is as it is. Ids are those of the initial user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStat {
+    pub uid: u32,
+    pub gid: u32,
+    /// Type and permissions, as `stat(2)` has them.
+    pub mode: u16,
+    /// Hard links; 0 when the file has been removed.
+    pub links: u32,
+    /// Last change of content or attributes, nanoseconds since 1970-01-01 UTC.
+    pub change_ns: u64,
+    /// It stands in the upper layer of an overlay: put there, or changed, after the image was made.
+    pub overlay_upper: bool,
+}
+
+/// One namespace of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Inode number, as the links in `/proc/PID/ns` show it; 0 when unknown.
+    pub inum: u32,
+    /// Whether it is the one that the host's first process is in; `None` when that is unknown.
+    pub is_host: Option<bool>,
+}
+
+/// The namespaces that decide what a process can reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    pub mount: Namespace,
+    pub pid: Namespace,
+    pub net: Namespace,
+    pub user: Namespace,
+}
+
 /// What stands behind the last slash of `path`, or all of it when it has none.
 pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
@@ -189,6 +224,8 @@ pub struct Exec {
     pub euid: u32,
     pub login_uid: Option<u32>,
     pub session_id: Option<u32>,
+    /// Effective capabilities, one bit each (`capabilities(7)`), in the process's user namespace.
+    pub cap_effective: Option<u64>,
     /// Name of the real uid, where the host has one.
     pub user: Option<Arc<str>>,
     /// Name of the host on which it happened: CIM's `dest`.
@@ -203,6 +240,7 @@ pub struct Exec {
     /// `mm->exe_file`, resolved; the interpreter when it is a script.
     pub exe: ExePath,
     pub exe_file: Option<FileId>,
+    pub exe_stat: Option<FileStat>,
     /// The executable has been removed.
     pub exe_deleted: bool,
     /// The executable stands in no directory: a memfd or the like.
@@ -217,13 +255,20 @@ pub struct Exec {
     /// The parent's arguments, when a recording has them.
     pub parent_argv: Option<Argv>,
     pub cgroup_id: u64,
-    /// Inode numbers of the namespaces; 0 when unknown.
-    pub mount_ns: u32,
-    pub pid_ns: u32,
-    pub net_ns: u32,
+    /// That cgroup's path, and what it tells: container and unit.
+    pub cgroup: Option<Arc<Cgroup>>,
+    pub namespaces: Namespaces,
     /// File descriptors 1 and 2 are `/dev/null`.
     pub stdout_null: bool,
     pub stderr_null: bool,
+}
+
+impl Exec {
+    /// The script, when the file handed to `execve` was one: its name as given, for the kernel does not
+    /// resolve it.
+    pub fn script(&self) -> Option<&[u8]> {
+        self.interp.as_ref().map(|_| &*self.filename)
+    }
 }
 
 /// A new process.
@@ -248,7 +293,21 @@ pub struct Running {
     pub process: ProcessKey,
     pub parent_tgid: u32,
     pub exe: ExePath,
+    pub file: Option<FileId>,
     pub argv: Argv,
+}
+
+impl From<Exec> for Running {
+    /// What a listing tells of a process by its latest exec.
+    fn from(exec: Exec) -> Self {
+        Self {
+            process: exec.process,
+            parent_tgid: exec.parent.tgid,
+            exe: exec.exe,
+            file: exec.exe_file,
+            argv: exec.argv,
+        }
+    }
 }
 
 /// What the host, or a recording, tells the pipeline.
@@ -263,7 +322,7 @@ pub enum Event {
 /// An exec to begin with, for tests.
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::{Argv, ExePath, Exec, ProcessKey, Time, Unknown, Uuid};
+    use super::{Argv, ExePath, Exec, Namespaces, ProcessKey, Time, Unknown, Uuid};
 
     pub(crate) fn exec(arguments: &[&[u8]]) -> Exec {
         let process = ProcessKey {
@@ -281,6 +340,7 @@ pub(crate) mod sample {
             euid: 0,
             login_uid: None,
             session_id: None,
+            cap_effective: None,
             user: None,
             dest: None,
             host_id: None,
@@ -289,6 +349,7 @@ pub(crate) mod sample {
             interp: None,
             exe: ExePath::Unknown(Unknown::NotRecorded),
             exe_file: None,
+            exe_stat: None,
             exe_deleted: false,
             exe_memfd: false,
             argv: Argv::from_arguments(arguments.iter().copied()),
@@ -298,9 +359,8 @@ pub(crate) mod sample {
             parent_memfd: false,
             parent_argv: None,
             cgroup_id: 0,
-            mount_ns: 0,
-            pid_ns: 0,
-            net_ns: 0,
+            cgroup: None,
+            namespaces: Namespaces::default(),
             stdout_null: false,
             stderr_null: false,
         }

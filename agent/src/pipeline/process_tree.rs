@@ -1,7 +1,7 @@
 //! Who started whom, by process and start time. Everything here is bounded; what is dropped before its
 //! time, or not taken in, is counted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::alert::Ancestor;
@@ -71,6 +71,7 @@ struct Image {
     exe: ExePath,
     /// The file, when the exec itself was seen.
     file: Option<FileId>,
+    script: Option<Arc<[u8]>>,
     command_line: Arc<[u8]>,
     command_line_bytes_full: u64,
 }
@@ -80,13 +81,15 @@ impl Image {
         Self {
             exe: ExePath::Unknown(Unknown::NotRecorded),
             file: None,
+            script: None,
             command_line: Arc::from([]),
             command_line_bytes_full: 0,
         }
     }
 
     fn bytes(&self) -> usize {
-        self.exe.known().map_or(0, <[u8]>::len) + self.command_line.len()
+        let script = self.script.as_ref().map_or(0, |script| script.len());
+        self.exe.known().map_or(0, <[u8]>::len) + script + self.command_line.len()
     }
 }
 
@@ -156,6 +159,7 @@ impl ProcessTree {
                     start_ns: found.start_ns,
                 },
                 exe: image.exe.clone(),
+                script: image.script.clone(),
                 command_line: image.command_line.to_vec(),
                 command_line_bytes_full: image.command_line_bytes_full,
                 exec_time: found.exec_time,
@@ -178,13 +182,60 @@ impl ProcessTree {
         }
     }
 
+    /// Whether the process is not in the tree.
+    pub fn is_new(&self, process: ProcessKey) -> bool {
+        self.find(process).is_none()
+    }
+
+    /// Whether a running process runs another file than the tree knows: its exec was not seen. One that the
+    /// tree does not have, and that runs what its parent runs, is a fork without an exec.
+    pub fn lacks_exec_of(&self, running: &Exec) -> bool {
+        let Some(file) = running.exe_file else {
+            return false;
+        };
+        match self.find(running.process) {
+            Some(process) => process.image.file.is_some_and(|known| known != file),
+            None => running.parent_file != Some(file),
+        }
+    }
+
+    /// Ends the processes that lived before `listed` and are not among the `living`; how many those were.
+    pub fn end_all_but(&mut self, living: &HashSet<ProcessKey>, listed: Time) -> u64 {
+        let is_over = |tgid: u32, process: &Process| {
+            let key = ProcessKey {
+                tgid,
+                start_ns: process.start_ns,
+            };
+            let began_before = process.start_ns < listed.boot_ns.saturating_sub(TICK_NS);
+            (!process.ended && process.start_ns != 0 && began_before && !living.contains(&key))
+                .then_some(key)
+        };
+        #[expect(clippy::disallowed_methods, reason = "the order is of no account")]
+        let over: Vec<ProcessKey> = self
+            .processes
+            .iter()
+            .flat_map(|(&tgid, generations)| {
+                generations
+                    .iter()
+                    .filter_map(move |process| is_over(tgid, process))
+            })
+            .collect();
+        for &process in &over {
+            self.handle_exit(Exit {
+                time: listed,
+                process,
+            });
+        }
+        over.len() as u64
+    }
+
     fn handle_exec(&mut self, exec: &Exec) {
         if self.find(exec.parent).is_none() && exec.parent.tgid != 0 {
             let argv = exec.parent_argv.as_ref();
-            let image = self.image(&exec.parent_exe, None, argv);
+            let image = self.image(&exec.parent_exe, None, None, argv);
             self.insert(exec.parent, None, image);
         }
-        let image = self.image(&exec.exe, exec.exe_file, Some(&exec.argv));
+        let image = self.image(&exec.exe, exec.exe_file, exec.script(), Some(&exec.argv));
         if self.find(exec.process).is_none() {
             self.insert(exec.process, Some(exec.parent), image);
         } else {
@@ -230,7 +281,7 @@ impl ProcessTree {
             }
             return;
         }
-        let image = self.image(&running.exe, None, Some(&running.argv));
+        let image = self.image(&running.exe, running.file, None, Some(&running.argv));
         self.insert(running.process, creator, image);
     }
 
@@ -290,10 +341,17 @@ impl ProcessTree {
         self.bytes = self.bytes + bytes - gone.bytes();
     }
 
-    fn image(&mut self, exe: &ExePath, file: Option<FileId>, argv: Option<&Argv>) -> Image {
+    fn image(
+        &mut self,
+        exe: &ExePath,
+        file: Option<FileId>,
+        script: Option<&[u8]>,
+        argv: Option<&Argv>,
+    ) -> Image {
         let image = Image {
             exe: exe.clone(),
             file,
+            script: script.map(Arc::from),
             command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
             command_line_bytes_full: argv.map_or(0, joined_bytes),
         };

@@ -62,7 +62,11 @@ impl Way {
 
     fn handle(&mut self, decoded: Decoded, time: Time) -> usize {
         self.now = self.now.max(time);
-        self.assembler.handle(decoded, self.now);
+        match decoded {
+            Decoded::Event(event) => self.assembler.handle_event(event, self.now),
+            Decoded::ArgvPart(part) => self.assembler.handle_part(part, self.now),
+            Decoded::CgroupPath(_) => {}
+        }
         self.assembler.handle_timeout(self.now);
         self.pipeline.handle_timeout(self.now);
         self.hand_out()
@@ -128,7 +132,7 @@ fn later(record: &[u8], by_ns: u64) -> Vec<u8> {
         *time = u64::from_ne_bytes(*time).wrapping_add(by_ns).to_ne_bytes();
     }
     let at = offset_of!(RecordHeader, kind);
-    let chunk = (RecordKind::ArgvChunk as u16).to_ne_bytes();
+    let chunk = [RecordKind::ArgvChunk as u8];
     if record.len() < size_of::<ArgvChunk>() && record.get(at..at + 2) == Some(&chunk) {
         record.resize(size_of::<ArgvChunk>(), 0);
         let bytes = (record.len() as u32).to_ne_bytes();

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Excerpt};
+use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Evidence, Excerpt};
 use crate::pipeline::exec::{ExePath, Unknown, basename};
+use crate::pipeline::gap::Gap;
 
 use super::text::{Text, is_active};
 use super::{AlertContext, Moment, state_word};
@@ -57,6 +58,46 @@ pub fn human(alert: &Alert, context: &AlertContext) -> String {
     page.text
 }
 
+/// What was lost, when, why, whose, and what could be brought back.
+pub fn gap(gap: &Gap) -> String {
+    let mut page = Page::default();
+    page.put(format_args!(
+        "GAP: {} lost",
+        counted(gap.losses.total(), "exec")
+    ));
+    page.line(
+        "when",
+        &format!("{} to {}", Moment(gap.from), Moment(gap.to)),
+    );
+    let causes: Vec<String> = gap
+        .losses
+        .causes()
+        .map(|(cause, execs)| format!("{execs} {}", cause.as_str()))
+        .collect();
+    page.line("why", &causes.join(", "));
+    for lost in &gap.lineages {
+        let path = match &lost.cgroup {
+            Some(cgroup) => field(&cgroup.path).to_string(),
+            None => format!("cgroup {}", lost.cgroup_id),
+        };
+        page.line(
+            "whose",
+            &format!("{} of {path}, uid {}", lost.execs, lost.uid),
+        );
+        page.more(&format!("  {}", lineage(&lost.ancestry)));
+    }
+    if let Some(repair) = gap.repair {
+        page.line(
+            "repair",
+            &format!(
+                "{} of processes that still run",
+                counted(repair.execs, "exec")
+            ),
+        );
+    }
+    page.text
+}
+
 fn techniques(ids: &[String]) -> String {
     let shown = ids.iter().take(TECHNIQUES_MAX).map(|id| short(id));
     shown.collect::<Vec<_>>().join(", ")
@@ -75,7 +116,23 @@ fn who(alert: &Alert) -> String {
     if let Some(login_uid) = exec.login_uid.filter(|&login_uid| login_uid != exec.uid) {
         ids.push_str(&format!(", logged in as uid {login_uid}"));
     }
-    format!("{user} ({ids}) on {dest}")
+    format!("{user} ({ids}) on {dest}{}", place(exec))
+}
+
+/// The container and the unit, where there is one.
+fn place(exec: &Evidence) -> String {
+    let Some(cgroup) = &exec.cgroup else {
+        return String::new();
+    };
+    let mut place = String::new();
+    if let Some(container) = &cgroup.container {
+        let (runtime, id) = (container.runtime.as_str(), field(container.id.as_bytes()));
+        place.push_str(&format!(", in {runtime} container {id}"));
+    }
+    if let Some(unit) = &cgroup.unit {
+        place.push_str(&format!(", in {}", field(unit.as_bytes())));
+    }
+    place
 }
 
 fn from(alert: &Alert) -> String {
@@ -88,7 +145,12 @@ fn from(alert: &Alert) -> String {
         (true, false) => " (removed since it was started)",
         (false, false) => "",
     };
-    format!("{path}{gone}, pid {}", alert.key.parent_process_id)
+    let script = alert
+        .ancestry
+        .first()
+        .and_then(|parent| parent.script.as_deref());
+    let script = script.map_or_else(String::new, |script| format!(" running {}", field(script)));
+    format!("{path}{script}{gone}, pid {}", alert.key.parent_process_id)
 }
 
 fn what(alert: &Alert) -> String {

@@ -17,13 +17,18 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// `alert` as JSON and LF. What does not fit is left out, and the line says what that was.
 pub fn json_line(alert: &Alert, context: &AlertContext) -> Vec<u8> {
+    line(|budget| AlertLine::of(alert, context, budget))
+}
+
+/// What `make` gives, within the largest budget that fits, as JSON and LF.
+pub(super) fn line<L: Serialize>(make: impl Fn(Budget) -> L) -> Vec<u8> {
     Budget::ladder()
-        .find_map(|budget| encode(&AlertLine::of(alert, context, budget)))
-        .expect("without texts and lists every alert fits")
+        .find_map(|budget| encode(&make(budget)))
+        .expect("without texts and lists every line fits")
 }
 
 /// `None` when it is too long.
-fn encode(line: &AlertLine<'_>) -> Option<Vec<u8>> {
+fn encode(line: &impl Serialize) -> Option<Vec<u8>> {
     let mut bounded = BoundedLine { bytes: Vec::new() };
     line.serialize(&mut Serializer::with_formatter(&mut bounded, Passive))
         .ok()?;

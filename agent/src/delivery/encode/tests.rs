@@ -6,8 +6,10 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::pipeline::alert::Evidence;
 use crate::pipeline::alert::{Blindness, ExcerptPart, GroupKey, RuleIdentity, Severity};
-use crate::pipeline::exec::ProcessKey;
+use crate::pipeline::cgroup::Cgroup;
+use crate::pipeline::exec::{ArgvSource, FileId, FileStat, Namespace, Namespaces, ProcessKey};
 
 use super::human::human;
 use super::json::{LINE_BYTES_MAX, json_line};
@@ -74,7 +76,29 @@ fn evidence(index: u32, text: Excerpt, port: Option<&str>) -> Evidence {
         euid: 0,
         login_uid: Some(1000),
         cgroup_id: 4242,
-        net_ns: 4_026_531_840,
+        session_id: Some(3),
+        cap_effective: Some(0x1ff_ffff_ffff),
+        cgroup: Cgroup::parse(b"/system.slice/cron.service").map(Arc::new),
+        namespaces: Namespaces {
+            net: Namespace {
+                inum: 4_026_531_840,
+                is_host: Some(true),
+            },
+            ..Namespaces::default()
+        },
+        exe_file: Some(FileId {
+            inode: 1234,
+            device: 8 << 20 | 1,
+        }),
+        exe_stat: Some(FileStat {
+            uid: 0,
+            gid: 0,
+            mode: 0o100_755,
+            links: 1,
+            change_ns: 1_795_488_043_000_000_000,
+            overlay_upper: false,
+        }),
+        script: None,
         stdout_null: false,
         stderr_null: true,
         process_text: text,
@@ -88,6 +112,7 @@ fn ancestor(tgid: u32, exe: ExePath, command_line: &str) -> Ancestor {
     Ancestor {
         process: process(tgid),
         exe,
+        script: None,
         command_line: command_line.as_bytes().to_vec(),
         command_line_bytes_full: command_line.len() as u64,
         exec_time: None,
@@ -199,7 +224,7 @@ fn parsed(line: &[u8]) -> Value {
 fn an_alert_is_one_line_with_its_fields_in_a_fixed_order() {
     let line = json_line(&sample(), &context());
     expect![[r#"
-        {"schema":"wallwatch.alert/1","id":"00000000-0000-0000-0000-00000000a1e7","revision":0,"kind":"alert","state":"open","rule":{"id":"309d59dc-1e1b-49b2-9800-7cf18d12f7b7","name":"Linux Iptables Firewall Modification","version":1},"severity":"medium","risk_score":25,"mitre_technique_id":["T1562.004","T1686"],"first_seen":"2026-11-24T02:40:43.803000000Z","last_seen":"2026-11-24T02:40:43.823000000Z","process_name":"bash","parent_process_name":"cpd","parent_process_id":"3485","dest":"web-1","user":"root","parent_process_path":"/tmp/.x/cpd","process_path":"/usr/bin/bash","processes_exec":["sh -c iptables -I OUTPUT -p tcp --dport 3269 -j ACCEPT &>/dev/null","sh -c iptables -I OUTPUT -p tcp --dport 636 -j ACCEPT &>/dev/null","sh -c iptables -I OUTPUT -p tcp --dport 8443 -j ACCEPT &>/dev/null"],"ports":["3269","636","8443"],"guids":["00000000-0000-0000-0000-000000000001","00000000-0000-0000-0000-000000000002","00000000-0000-0000-0000-000000000003"],"pids":["4000","4001","4002"],"port_count":3,"count":3,"window":{"mode":"sliding","span_seconds":3600},"host":{"name":"web-1","id":"4f3c0b7e5a1d4c0e9b7a2f6d8e1c3a5b","boot_id":"00000000-0000-0000-0000-000000000007","os":"Debian GNU/Linux 12 (bookworm)","kernel":null},"agent":{"name":"wallwatch","version":"0.1.0"},"execs":[{"time":"2026-11-24T02:40:43.803000000Z","guid":"00000000-0000-0000-0000-000000000001","pid":4000,"start_ns":4000000000,"executable":"/usr/bin/bash","deleted":false,"memfd":false,"uid":0,"euid":0,"login_uid":1000,"cgroup_id":4242,"net_ns":4026531840,"stdout_null":false,"stderr_null":true,"command_line":"sh -c iptables -I OUTPUT -p tcp --dport 3269 -j ACCEPT &>/dev/null","argv_source":"kernel","argv_bytes_lost":0,"port":"3269"},{"time":"2026-11-24T02:40:43.813000000Z","guid":"00000000-0000-0000-0000-000000000002","pid":4001,"start_ns":4001000000,"executable":"/usr/bin/bash","deleted":false,"memfd":false,"uid":0,"euid":0,"login_uid":1000,"cgroup_id":4242,"net_ns":4026531840,"stdout_null":false,"stderr_null":true,"command_line":"sh -c iptables -I OUTPUT -p tcp --dport 636 -j ACCEPT &>/dev/null","argv_source":"kernel","argv_bytes_lost":0,"port":"636"},{"time":"2026-11-24T02:40:43.823000000Z","guid":"00000000-0000-0000-0000-000000000003","pid":4002,"start_ns":4002000000,"executable":"/usr/bin/bash","deleted":false,"memfd":false,"uid":0,"euid":0,"login_uid":1000,"cgroup_id":4242,"net_ns":4026531840,"stdout_null":false,"stderr_null":true,"command_line":"sh -c iptables -I OUTPUT -p tcp --dport 8443 -j ACCEPT &>/dev/null","argv_source":"kernel","argv_bytes_lost":0,"port":"8443"}],"parent":{"pid":3485,"start_ns":3485000000,"executable":"/tmp/.x/cpd","deleted":false,"memfd":false,"ancestry":[{"pid":3485,"start_ns":3485000000,"executable":"/tmp/.x/cpd","command_line":"[kworker:0/1]","exec_time":null,"ended":false},{"pid":3001,"start_ns":3001000000,"executable":null,"executable_unknown":"not-recorded","command_line":"","exec_time":"2026-11-24T02:40:43.803000000Z","ended":true},{"pid":1,"start_ns":1000000,"executable":"/usr/lib/systemd/systemd","command_line":"/sbin/init","exec_time":null,"ended":false}]},"matched":[{"clause":"process=\"*iptables *\"","offset":6,"found":"iptables "},{"clause":"process=\"* ACCEPT*\"","offset":48,"found":" ACCEPT"},{"clause":"NOT parent_process_path IN (\"/bin/*\")","offset":null,"found":"/tmp/.x/cpd"}],"sensor":{"truncated":0,"faults":0,"lost":0,"execs_omitted":0,"processes_exec_omitted":0,"guids_omitted":0}}
+        {"schema":"wallwatch.alert/1","id":"00000000-0000-0000-0000-00000000a1e7","revision":0,"kind":"alert","state":"open","rule":{"id":"309d59dc-1e1b-49b2-9800-7cf18d12f7b7","name":"Linux Iptables Firewall Modification","version":1},"severity":"medium","risk_score":25,"mitre_technique_id":["T1562.004","T1686"],"first_seen":"2026-11-24T02:40:43.803000000Z","last_seen":"2026-11-24T02:40:43.823000000Z","process_name":"bash","parent_process_name":"cpd","parent_process_id":"3485","dest":"web-1","user":"root","parent_process_path":"/tmp/.x/cpd","process_path":"/usr/bin/bash","processes_exec":["sh -c iptables -I OUTPUT -p tcp --dport 3269 -j ACCEPT &>/dev/null","sh -c iptables -I OUTPUT -p tcp --dport 636 -j ACCEPT &>/dev/null","sh -c iptables -I OUTPUT -p tcp --dport 8443 -j ACCEPT &>/dev/null"],"ports":["3269","636","8443"],"guids":["00000000-0000-0000-0000-000000000001","00000000-0000-0000-0000-000000000002","00000000-0000-0000-0000-000000000003"],"pids":["4000","4001","4002"],"port_count":3,"count":3,"window":{"mode":"sliding","span_seconds":3600},"host":{"name":"web-1","id":"4f3c0b7e5a1d4c0e9b7a2f6d8e1c3a5b","boot_id":"00000000-0000-0000-0000-000000000007","os":"Debian GNU/Linux 12 (bookworm)","kernel":null},"agent":{"name":"wallwatch","version":"0.1.0"},"execs":[{"time":"2026-11-24T02:40:43.803000000Z","guid":"00000000-0000-0000-0000-000000000001","pid":4000,"start_ns":4000000000,"executable":"/usr/bin/bash","deleted":false,"memfd":false,"file":{"inode":1234,"device":"8:1","uid":0,"gid":0,"mode":"100755","links":1,"changed":"2026-11-24T02:40:43.000000000Z","overlay_upper":false},"uid":0,"euid":0,"login_uid":1000,"session_id":3,"cap_effective":"000001ffffffffff","cgroup":{"id":4242,"path":"/system.slice/cron.service","unit":"cron.service"},"namespaces":{"mount":{"inum":0,"host":null},"pid":{"inum":0,"host":null},"net":{"inum":4026531840,"host":true},"user":{"inum":0,"host":null}},"stdout_null":false,"stderr_null":true,"command_line":"sh -c iptables -I OUTPUT -p tcp --dport 3269 -j ACCEPT &>/dev/null","argv_source":"kernel","argv_bytes_lost":0,"port":"3269"},{"time":"2026-11-24T02:40:43.813000000Z","guid":"00000000-0000-0000-0000-000000000002","pid":4001,"start_ns":4001000000,"executable":"/usr/bin/bash","deleted":false,"memfd":false,"file":{"inode":1234,"device":"8:1","uid":0,"gid":0,"mode":"100755","links":1,"changed":"2026-11-24T02:40:43.000000000Z","overlay_upper":false},"uid":0,"euid":0,"login_uid":1000,"session_id":3,"cap_effective":"000001ffffffffff","cgroup":{"id":4242,"path":"/system.slice/cron.service","unit":"cron.service"},"namespaces":{"mount":{"inum":0,"host":null},"pid":{"inum":0,"host":null},"net":{"inum":4026531840,"host":true},"user":{"inum":0,"host":null}},"stdout_null":false,"stderr_null":true,"command_line":"sh -c iptables -I OUTPUT -p tcp --dport 636 -j ACCEPT &>/dev/null","argv_source":"kernel","argv_bytes_lost":0,"port":"636"},{"time":"2026-11-24T02:40:43.823000000Z","guid":"00000000-0000-0000-0000-000000000003","pid":4002,"start_ns":4002000000,"executable":"/usr/bin/bash","deleted":false,"memfd":false,"file":{"inode":1234,"device":"8:1","uid":0,"gid":0,"mode":"100755","links":1,"changed":"2026-11-24T02:40:43.000000000Z","overlay_upper":false},"uid":0,"euid":0,"login_uid":1000,"session_id":3,"cap_effective":"000001ffffffffff","cgroup":{"id":4242,"path":"/system.slice/cron.service","unit":"cron.service"},"namespaces":{"mount":{"inum":0,"host":null},"pid":{"inum":0,"host":null},"net":{"inum":4026531840,"host":true},"user":{"inum":0,"host":null}},"stdout_null":false,"stderr_null":true,"command_line":"sh -c iptables -I OUTPUT -p tcp --dport 8443 -j ACCEPT &>/dev/null","argv_source":"kernel","argv_bytes_lost":0,"port":"8443"}],"parent":{"pid":3485,"start_ns":3485000000,"executable":"/tmp/.x/cpd","deleted":false,"memfd":false,"ancestry":[{"pid":3485,"start_ns":3485000000,"executable":"/tmp/.x/cpd","command_line":"[kworker:0/1]","exec_time":null,"ended":false},{"pid":3001,"start_ns":3001000000,"executable":null,"executable_unknown":"not-recorded","command_line":"","exec_time":"2026-11-24T02:40:43.803000000Z","ended":true},{"pid":1,"start_ns":1000000,"executable":"/usr/lib/systemd/systemd","command_line":"/sbin/init","exec_time":null,"ended":false}]},"matched":[{"clause":"process=\"*iptables *\"","offset":6,"found":"iptables "},{"clause":"process=\"* ACCEPT*\"","offset":48,"found":" ACCEPT"},{"clause":"NOT parent_process_path IN (\"/bin/*\")","offset":null,"found":"/tmp/.x/cpd"}],"sensor":{"truncated":0,"faults":0,"lost":0,"execs_omitted":0,"processes_exec_omitted":0,"guids_omitted":0}}
     "#]].assert_eq(str::from_utf8(&line).unwrap());
 }
 
@@ -223,7 +248,7 @@ fn an_alert_of_unknowns_says_why_they_are_unknown() {
     };
     let line = parsed(&json_line(&alert, &context()));
     expect![[r#"
-        [{"argv_bytes_lost":0,"argv_source":"unread","cgroup_id":4242,"command_line":"","deleted":false,"euid":0,"executable":null,"executable_unknown":"fault","guid":"00000000-0000-0000-0000-000000000001","login_uid":null,"memfd":false,"net_ns":4026531840,"pid":4000,"port":null,"start_ns":4000000000,"stderr_null":true,"stdout_null":false,"time":"2026-11-24T02:40:43.803000000Z","uid":0}]
+        [{"argv_bytes_lost":0,"argv_source":"unread","cap_effective":"000001ffffffffff","cgroup":{"id":4242,"path":"/system.slice/cron.service","unit":"cron.service"},"command_line":"","deleted":false,"euid":0,"executable":null,"executable_unknown":"fault","file":{"changed":"2026-11-24T02:40:43.000000000Z","device":"8:1","gid":0,"inode":1234,"links":1,"mode":"100755","overlay_upper":false,"uid":0},"guid":"00000000-0000-0000-0000-000000000001","login_uid":null,"memfd":false,"namespaces":{"mount":{"host":null,"inum":0},"net":{"host":true,"inum":4026531840},"pid":{"host":null,"inum":0},"user":{"host":null,"inum":0}},"pid":4000,"port":null,"session_id":3,"start_ns":4000000000,"stderr_null":true,"stdout_null":false,"time":"2026-11-24T02:40:43.803000000Z","uid":0}]
         {"ancestry":[],"deleted":true,"executable":null,"executable_unknown":"changed","memfd":false,"pid":3485,"start_ns":3485000000}
     "#]].assert_eq(&format!("{}\n{}\n", line["execs"], line["parent"]));
 }
@@ -309,12 +334,12 @@ fn a_line_that_would_be_too_long_gives_up_text_before_items() {
         .map(|(count, text_bytes)| kept(&large(count, text_bytes)))
         .concat();
     expect![[r#"
-        3 processes_exec, 3 execs, 3 guids, 100 characters of text, 3635 bytes, null
-        12 processes_exec, 12 execs, 12 guids, 2064 characters of text, 58061 bytes, {"text_bytes_max":2048}
-        60 processes_exec, 60 execs, 60 guids, 80 characters of text, 35999 bytes, null
-        64 processes_exec, 64 execs, 200 guids, 80 characters of text, 44428 bytes, {"execs":136,"processes_exec":136,"text_bytes_max":16384}
-        16 processes_exec, 16 execs, 64 guids, 1040 characters of text, 46195 bytes, {"execs":1984,"guids":1936,"pids":1936,"processes_exec":1984,"text_bytes_max":1024}
-        64 processes_exec, 64 execs, 256 guids, 20 characters of text, 39365 bytes, {"execs":49936,"guids":49744,"pids":49744,"processes_exec":49936,"text_bytes_max":16384}
+        3 processes_exec, 3 execs, 3 guids, 100 characters of text, 4772 bytes, null
+        12 processes_exec, 12 execs, 12 guids, 2064 characters of text, 62609 bytes, {"text_bytes_max":2048}
+        60 processes_exec, 60 execs, 60 guids, 80 characters of text, 58739 bytes, null
+        32 processes_exec, 32 execs, 128 guids, 80 characters of text, 36505 bytes, {"execs":168,"guids":72,"pids":72,"processes_exec":168,"text_bytes_max":16384}
+        16 processes_exec, 16 execs, 64 guids, 1040 characters of text, 52259 bytes, {"execs":1984,"guids":1936,"pids":1936,"processes_exec":1984,"text_bytes_max":1024}
+        64 processes_exec, 64 execs, 256 guids, 20 characters of text, 63621 bytes, {"execs":49936,"guids":49744,"pids":49744,"processes_exec":49936,"text_bytes_max":16384}
     "#]].assert_eq(&kept);
 }
 
@@ -382,7 +407,7 @@ fn a_text_that_is_cut_to_fit_gets_the_hash_of_the_whole() {
 fn a_person_reads_who_from_where_what_when_and_why() {
     expect![[r#"
         ALERT: Linux Iptables Firewall Modification (medium, risk 25, T1562.004, T1686)
-          who      root (uid 0, logged in as uid 1000) on web-1
+          who      root (uid 0, logged in as uid 1000) on web-1, in cron.service
           from     /tmp/.x/cpd, pid 3485
           what     3 runs of /usr/bin/bash, 3 command lines:
                      sh -c iptables -I OUTPUT -p tcp --dport 3269 -j ACCEPT &>/dev/null

@@ -13,7 +13,7 @@ use super::Detector;
 use super::bounds::Limits;
 use super::rule::{Rule, RuleSpec, WindowSpec};
 use crate::pipeline::alert::{Alert, RuleIdentity, Severity, WindowMode};
-use crate::pipeline::exec::{Argv, ExePath, Exec, ProcessKey, Time};
+use crate::pipeline::exec::{Argv, ExePath, Exec, Namespaces, ProcessKey, Time};
 
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const SECOND: u64 = 1_000 * MS;
@@ -118,9 +118,10 @@ fn shell(at_ns: u64, script: &str) -> Exec {
         parent_memfd: false,
         parent_argv: None,
         cgroup_id: 1,
-        mount_ns: 1,
-        pid_ns: 1,
-        net_ns: 1,
+        cgroup: None,
+        namespaces: Namespaces::default(),
+        cap_effective: None,
+        exe_stat: None,
         stdout_null: false,
         stderr_null: false,
     }

@@ -24,6 +24,7 @@ fn running(tree: &mut ProcessTree, process: ProcessKey, parent_tgid: u32, exe: &
         process,
         parent_tgid,
         exe: ExePath::Known(exe.as_bytes().into()),
+        file: None,
         argv: Argv::from_arguments([exe.as_bytes(), b"-x"]),
     })));
 }

@@ -1,0 +1,269 @@
+//! The events about the watch itself: a gap in what was seen, and the sign of life.
+
+use serde::Serialize;
+
+use crate::pipeline::gap::{Gap, Heartbeat, LostLineage, Repair};
+use crate::pipeline::loss::{LossCause, Losses};
+
+use super::budget::Budget;
+use super::exec::{CgroupLine, cgroup_line};
+use super::{
+    AgentLine, AlertContext, AncestorLine, HostLine, Moment, agent_line, ancestor_line, first,
+    host_line, left_out,
+};
+
+/// As [`SCHEMA`](super::SCHEMA) is that of an alert.
+const GAP_SCHEMA: &str = "wallwatch.gap/1";
+const HEARTBEAT_SCHEMA: &str = "wallwatch.heartbeat/1";
+
+#[derive(Serialize)]
+pub(super) struct GapLine<'a> {
+    schema: &'static str,
+    kind: &'static str,
+    number: u64,
+    severity: &'static str,
+    from: Moment,
+    to: Moment,
+    execs_lost: u64,
+    causes: CauseLines,
+    lineage_lost: u64,
+    lineages: Vec<LineageLine<'a>>,
+    lineages_omitted: u64,
+    repair: Option<RepairLine>,
+    host: HostLine<'a>,
+    agent: AgentLine<'a>,
+}
+
+/// Execs by cause, those causes only that there were.
+#[derive(Serialize)]
+struct CauseLines {
+    #[serde(rename = "ring-full", skip_serializing_if = "is_none")]
+    ring_full: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    pressure: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    share: u64,
+    #[serde(rename = "no-scratch", skip_serializing_if = "is_none")]
+    no_scratch: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    skipped: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    undecoded: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    unexplained: u64,
+}
+
+impl CauseLines {
+    fn of(losses: &Losses) -> Self {
+        Self {
+            ring_full: losses.get(LossCause::RingFull),
+            pressure: losses.get(LossCause::Pressure),
+            share: losses.get(LossCause::Share),
+            no_scratch: losses.get(LossCause::NoScratch),
+            skipped: losses.get(LossCause::Skipped),
+            undecoded: losses.get(LossCause::Undecoded),
+            unexplained: losses.get(LossCause::Unexplained),
+        }
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_none(execs: &u64) -> bool {
+    *execs == 0
+}
+
+#[derive(Serialize)]
+struct LineageLine<'a> {
+    execs_lost: u64,
+    cgroup: CgroupLine<'a>,
+    session_id: Option<u32>,
+    last: Moment,
+    uid: u32,
+    pid: u32,
+    start_ns: u64,
+    parent_pid: u32,
+    parent_start_ns: u64,
+    ancestry: Vec<AncestorLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct RepairLine {
+    processes: u64,
+    execs_recovered: u64,
+    execs_omitted: u64,
+    ended: u64,
+}
+
+impl<'a> GapLine<'a> {
+    pub(super) fn of(gap: &'a Gap, context: &'a AlertContext, budget: Budget) -> Self {
+        let Gap {
+            number,
+            from,
+            to,
+            losses,
+            lineage_lost,
+            lineages,
+            lineages_omitted,
+            repair,
+        } = gap;
+        Self {
+            schema: GAP_SCHEMA,
+            kind: "gap",
+            number: *number,
+            severity: "high",
+            from: Moment(*from),
+            to: Moment(*to),
+            execs_lost: losses.total(),
+            causes: CauseLines::of(losses),
+            lineage_lost: *lineage_lost,
+            lineages: first(lineages, budget.items)
+                .map(|lineage| lineage_line(lineage, budget))
+                .collect(),
+            lineages_omitted: lineages_omitted + left_out(lineages, budget.items) as u64,
+            repair: repair.map(repair_line),
+            host: host_line(&context.host, budget),
+            agent: agent_line(context, budget),
+        }
+    }
+}
+
+fn lineage_line(lineage: &LostLineage, budget: Budget) -> LineageLine<'_> {
+    let LostLineage {
+        execs,
+        cgroup_id,
+        cgroup,
+        session_id,
+        last,
+        uid,
+        process,
+        parent,
+        ancestry,
+    } = lineage;
+    LineageLine {
+        execs_lost: *execs,
+        cgroup: cgroup_line(*cgroup_id, cgroup.as_deref(), budget),
+        session_id: *session_id,
+        last: Moment(*last),
+        uid: *uid,
+        pid: process.tgid,
+        start_ns: process.start_ns,
+        parent_pid: parent.tgid,
+        parent_start_ns: parent.start_ns,
+        ancestry: first(ancestry, budget.items)
+            .map(|ancestor| ancestor_line(ancestor, budget))
+            .collect(),
+    }
+}
+
+fn repair_line(repair: Repair) -> RepairLine {
+    let Repair {
+        processes,
+        execs,
+        execs_omitted,
+        ended,
+    } = repair;
+    RepairLine {
+        processes,
+        execs_recovered: execs,
+        execs_omitted,
+        ended,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct HeartbeatLine<'a> {
+    schema: &'static str,
+    kind: &'static str,
+    number: u64,
+    state: &'static str,
+    severity: &'static str,
+    time: Moment,
+    since: Moment,
+    interval_s: Option<u64>,
+    sensor: BooksLine<'a>,
+    alerts: u64,
+    gaps: u64,
+    lines_lost: u64,
+    groups_evicted: u64,
+    processes: u64,
+    processes_dropped: u64,
+    host: HostLine<'a>,
+    agent: AgentLine<'a>,
+}
+
+#[derive(Serialize)]
+struct BooksLine<'a> {
+    sight: &'a str,
+    execs_seen: u64,
+    execs_received: u64,
+    execs_lost: u64,
+    causes: CauseLines,
+    forks_seen: u64,
+    exits_seen: u64,
+    lineage_lost: u64,
+    argv_broken: u64,
+    paths_unknown: u64,
+    parent_paths_unknown: u64,
+}
+
+impl<'a> HeartbeatLine<'a> {
+    pub(super) fn of(heartbeat: &'a Heartbeat, context: &'a AlertContext, budget: Budget) -> Self {
+        let Heartbeat {
+            number,
+            state,
+            time,
+            since,
+            interval_s,
+            sight,
+            execs_seen,
+            execs_received,
+            losses,
+            forks_seen,
+            exits_seen,
+            lineage_lost,
+            argv_broken,
+            paths_unknown,
+            parent_paths_unknown,
+            processes,
+            processes_dropped,
+            groups_evicted,
+            gaps,
+            alerts,
+            lines_lost,
+        } = heartbeat;
+        Self {
+            schema: HEARTBEAT_SCHEMA,
+            kind: "heartbeat",
+            number: *number,
+            state: state.as_str(),
+            severity: "informational",
+            time: Moment(*time),
+            since: Moment(*since),
+            interval_s: *interval_s,
+            sensor: BooksLine {
+                sight,
+                execs_seen: *execs_seen,
+                execs_received: *execs_received,
+                execs_lost: losses.total(),
+                causes: CauseLines::of(losses),
+                forks_seen: *forks_seen,
+                exits_seen: *exits_seen,
+                lineage_lost: *lineage_lost,
+                argv_broken: *argv_broken,
+                paths_unknown: *paths_unknown,
+                parent_paths_unknown: *parent_paths_unknown,
+            },
+            alerts: *alerts,
+            gaps: *gaps,
+            lines_lost: *lines_lost,
+            groups_evicted: *groups_evicted,
+            processes: *processes,
+            processes_dropped: *processes_dropped,
+            host: host_line(&context.host, budget),
+            agent: agent_line(context, budget),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A gap in what the sensor saw, and the agent's sign of life: events of their own beside the alerts, so
+//! that a reader can tell silence from blindness.
+
+use std::sync::Arc;
+
+use super::alert::Ancestor;
+use super::cgroup::Cgroup;
+use super::exec::{ProcessKey, Time};
+use super::loss::Losses;
+
+/// Execs that happened and of which there is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Of this run of the agent; the first is 1.
+    pub number: u64,
+    /// Before the first exec that was lost, and after the last.
+    pub from: Time,
+    pub to: Time,
+    pub losses: Losses,
+    /// Forks and ends of processes lost meanwhile.
+    pub lineage_lost: u64,
+    /// Whose execs they were, the most first. Empty when the kernel cannot tell, as for skipped programs.
+    pub lineages: Vec<LostLineage>,
+    /// How many more there were.
+    pub lineages_omitted: u64,
+    pub repair: Option<Repair>,
+}
+
+/// The execs that one cgroup and audit session lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostLineage {
+    /// Two cgroups can share a number; then these are the execs of both.
+    pub execs: u64,
+    pub cgroup_id: u64,
+    pub cgroup: Option<Arc<Cgroup>>,
+    pub session_id: Option<u32>,
+    /// Of the last that was lost: its time, its user, the process and the parent.
+    pub last: Time,
+    pub uid: u32,
+    pub process: ProcessKey,
+    pub parent: ProcessKey,
+    /// From that process, or its parent, up to the oldest ancestor known.
+    pub ancestry: Vec<Ancestor>,
+}
+
+/// What a look at the running processes brought back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Processes that run.
+    pub processes: u64,
+    /// Execs of them that had been lost, and have been judged now.
+    pub execs: u64,
+    /// Such execs that were not judged, because there were too many.
+    pub execs_omitted: u64,
+    /// Processes that had ended unseen.
+    pub ended: u64,
+}
+
+/// Where the agent stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentState {
+    /// It has just begun to watch.
+    Armed,
+    Watching,
+    /// It has ended its watch.
+    Stopping,
+}
+
+impl AgentState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Armed => "armed",
+            Self::Watching => "watching",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// The sign of life: the books so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Of this run of the agent; the first is 1.
+    pub number: u64,
+    pub state: AgentState,
+    pub time: Time,
+    /// When the watch began.
+    pub since: Time,
+    /// When the next is due; `None` for the last, and when only the first and the last are sent.
+    pub interval_s: Option<u64>,
+    /// What the sensor sees on this kernel, in words.
+    pub sight: String,
+    pub execs_seen: u64,
+    pub execs_received: u64,
+    pub losses: Losses,
+    pub forks_seen: u64,
+    pub exits_seen: u64,
+    pub lineage_lost: u64,
+    pub argv_broken: u64,
+    pub paths_unknown: u64,
+    pub parent_paths_unknown: u64,
+    /// Processes in the tree, and those for which it had no room.
+    pub processes: u64,
+    pub processes_dropped: u64,
+    /// Groups of the detector given up for lack of room.
+    pub groups_evicted: u64,
+    pub gaps: u64,
+    /// Lines handed to the local log, and lines that were lost.
+    pub alerts: u64,
+    pub lines_lost: u64,
+}
