@@ -187,6 +187,16 @@ impl Agent {
         agent
     }
 
+    /// Takes the agent's priority down.
+    pub(crate) fn renice(&self, nice: u8) {
+        let status = Command::new("renice")
+            .args(["-n", &nice.to_string(), "-p", &self.child.id().to_string()])
+            .stdout(Stdio::null())
+            .status()
+            .expect("start renice (util-linux)");
+        assert!(status.success(), "{status}");
+    }
+
     /// The alert lines so far.
     pub(crate) fn alerts(&self) -> Vec<Value> {
         of_kind(&self.events(), "alert")

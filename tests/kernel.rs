@@ -1,6 +1,8 @@
 //! Real execs through the real kernel programs. As root these tests run, or fail; for anybody else
 //! they are skipped, aloud.
 
+mod flood;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
