@@ -53,6 +53,22 @@ pub(crate) const XZ: Need = Need::Program {
     program: "xz",
     package: "xz-utils",
 };
+/// The other observers that `bench` compares with, and what runs them apart.
+pub(crate) const PEERS: &[Need] = &[
+    Need::Program {
+        program: "auditd",
+        package: "auditd",
+    },
+    Need::Program {
+        program: "bpftrace",
+        package: "bpftrace",
+    },
+    Need::Program {
+        program: "execsnoop",
+        package: "libbpf-tools",
+    },
+    UNSHARE,
+];
 pub(crate) const BPF_LINKER: Need = Need::Tool {
     program: "bpf-linker",
     arguments: &[

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader};
-use std::os::unix::process::CommandExt;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use super::process::{self, Memory, Process};
 use super::workload::Bench;
 use crate::time;
 
@@ -24,19 +24,11 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Agent {
-    child: Child,
+    process: Process,
     alerts: PathBuf,
     log: Receiver<String>,
     said: Vec<String>,
-}
-
-/// Memory of the agent, in KiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
-    /// Its own.
-    pub(crate) anonymous_kib: u64,
-    /// With its program file and the rings, which are mapped twice each.
-    pub(crate) resident_kib: u64,
+    armed_after: Duration,
 }
 
 /// Execs in the agent's last words.
@@ -50,6 +42,11 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// Execs that happened and did not arrive.
+    pub(crate) fn lost(&self) -> u64 {
+        self.dropped + self.missed
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         let Self {
             seen,
@@ -80,24 +77,24 @@ impl Agent {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        end_with_me(&mut command);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("start {}", bench.agent.display()))?;
-        let stderr = child.stderr.take().context("open the agent's log")?;
+        let begin = time::now();
+        let mut process = Process::start(&mut command)?;
+        let stderr = process.0.stderr.take().context("open the agent's log")?;
         let mut agent = Self {
-            child,
+            process,
             alerts,
             log: lines(stderr),
             said: Vec::new(),
+            armed_after: Duration::ZERO,
         };
         agent.wait_until_armed()?;
+        agent.armed_after = time::now() - begin;
         sleep(SETTLE);
         Ok(agent)
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// Its log of alerts.
@@ -105,37 +102,31 @@ impl Agent {
         &self.alerts
     }
 
-    /// Processor time of all its threads.
-    pub(crate) fn cpu_ns(&self) -> anyhow::Result<u64> {
-        let tasks = format!("/proc/{}/task", self.pid());
-        let mut sum = 0;
-        for task in fs::read_dir(&tasks).with_context(|| format!("list {tasks}"))? {
-            let path = task.context("list the agent's threads")?.path();
-            // A thread may end meanwhile.
-            let schedstat = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-            sum += first_number(&schedstat).unwrap_or(0);
-        }
-        Ok(sum)
+    /// From its start until it said that it was armed.
+    pub(crate) fn armed_after(&self) -> Duration {
+        self.armed_after
     }
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        memory(&status).with_context(|| format!("find the agent's memory in {path}"))
+        process::memory(self.pid())
+    }
+
+    /// The line of its log that holds `words`, once it has come. `None` when it does not come for
+    /// `wait_max`.
+    pub(crate) fn said(&mut self, words: &str, wait_max: Duration) -> Option<&str> {
+        while !self.said.iter().any(|line| line.contains(words)) {
+            let line = self.log.recv_timeout(wait_max).ok()?;
+            self.said.push(line);
+        }
+        let line = self.said.iter().find(|line| line.contains(words));
+        line.map(String::as_str)
     }
 
     /// Ends the agent as an operator does, and gives its last words.
     pub(crate) fn stop(mut self) -> anyhow::Result<Totals> {
-        self.terminate()?;
-        let begin = time::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().context("wait for the agent")? {
-                break status;
-            }
-            if time::now() - begin > STOP_MAX {
-                bail!("the agent does not stop; {}", self.log_text());
-            }
-            sleep(Duration::from_millis(5));
+        let status = match self.process.stop(libc::SIGTERM, STOP_MAX) {
+            Ok(status) => status,
+            Err(error) => bail!("{error:#}; {}", self.log_text()),
         };
         if !status.success() {
             bail!("the agent ended with {status}; {}", self.log_text());
@@ -143,16 +134,6 @@ impl Agent {
         self.said.extend(self.log.iter());
         let last_words = self.said.iter().rev().find_map(|line| totals(line));
         last_words.with_context(|| format!("find the totals; {}", self.log_text()))
-    }
-
-    fn terminate(&self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid()).context("the agent's process id")?;
-        // SAFETY: the call has no preconditions; the process has not been waited for, so that the
-        // number is still its own.
-        if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
-            return Err(io::Error::last_os_error()).context("signal the agent");
-        }
-        Ok(())
     }
 
     fn wait_until_armed(&mut self) -> anyhow::Result<()> {
@@ -176,28 +157,6 @@ impl Agent {
     }
 }
 
-/// Whatever went wrong, the agent does not outlive the measurement.
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // It has ended already when it was stopped in order.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// Also when this program is killed, the agent stops.
-fn end_with_me(command: &mut Command) {
-    let die = || {
-        // SAFETY: the call has no preconditions, and may be made between fork and exec.
-        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    // SAFETY: the closure calls the kernel and nothing else; it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(die) };
-}
-
 fn lines(stderr: ChildStderr) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
@@ -208,18 +167,6 @@ fn lines(stderr: ChildStderr) -> Receiver<String> {
         }
     });
     lines
-}
-
-/// Of `/proc/PID/status`.
-fn memory(status: &str) -> Option<Memory> {
-    let kib = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        first_number(line.split_once(':')?.1)
-    };
-    Some(Memory {
-        anonymous_kib: kib("RssAnon:")?,
-        resident_kib: kib("VmRSS:")?,
-    })
 }
 
 /// The agent's last words: `… totals execs_seen=12 execs_received=12 …`.
@@ -237,10 +184,6 @@ fn totals(line: &str) -> Option<Totals> {
         dropped: number("execs_dropped")?,
         missed: number("execs_missed")?,
     })
-}
-
-fn first_number(text: &str) -> Option<u64> {
-    text.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -261,21 +204,5 @@ mod tests {
         assert_eq!(totals(line), Some(expected));
         assert_eq!(totals("INFO armed kernel=\"6.1\""), None);
         assert_eq!(totals("INFO totals execs_seen=12"), None);
-    }
-
-    #[test]
-    fn memory_is_read_from_the_status() {
-        let status = "Name:\twallwatch\nVmRSS:\t   21000 kB\nRssAnon:\t    3500 kB\n";
-        let expected = Memory {
-            anonymous_kib: 3500,
-            resident_kib: 21000,
-        };
-        assert_eq!(memory(status), Some(expected));
-        assert_eq!(memory("Name:\tkthreadd\n"), None);
-    }
-
-    #[test]
-    fn a_schedstat_begins_with_the_time_on_a_processor() {
-        assert_eq!(first_number("123456 789 10\n"), Some(123_456));
     }
 }

@@ -1,4 +1,4 @@
-//! One burst of execs.
+//! One burst of execs, or of system calls.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -7,31 +7,37 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::agent::Agent;
 use super::machine::{Busy, Gate};
+use super::observer::Watch;
 use super::worker::{READY, Work};
 use super::workload::{Bench, Workload};
+use crate::time;
 
-/// Long enough for some thousand execs, short enough for the machine not to change meanwhile.
-const MILLISECONDS: u64 = 400;
+/// Long enough for some thousand execs, short enough for the machine not to change meanwhile. A
+/// workload that takes longer for one run runs once.
+pub(crate) const DURATION: Duration = Duration::from_millis(400);
 
 /// A disturbed burst is tried again, that often altogether.
-const TRIES_MAX: u32 = 6;
+pub(crate) const TRIES_MAX: u32 = 6;
 
 /// The agent drains its ring every ten milliseconds; after that it has caught up.
 const CATCH_UP: Duration = Duration::from_millis(150);
 
-/// What a burst took.
+/// Whoever uses more of a processor than a fiftieth is still catching up, within reason.
+const CAUGHT_UP: f64 = 0.02;
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// What a burst took. A step is an exec, or a call where the workload makes only those.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Burst {
-    pub(crate) execs: u64,
-    pub(crate) execs_per_s: f64,
-    /// From one exec of a worker to its next.
-    pub(crate) wall_ns_per_exec: f64,
+    pub(crate) steps: u64,
+    pub(crate) steps_per_s: f64,
+    /// From one step of a worker to its next.
+    pub(crate) wall_ns_per_step: f64,
     /// Of the workers and all that they started.
-    pub(crate) cpu_ns_per_exec: f64,
-    /// Of the agent, until it had caught up; 0 without one.
-    pub(crate) agent_cpu_ns_per_exec: f64,
+    pub(crate) cpu_ns_per_step: f64,
+    /// Of the observer's own processes, until they had caught up; 0 without any.
+    pub(crate) observer_cpu_ns_per_step: f64,
     /// Processors that somebody else used meanwhile.
     pub(crate) others: f64,
 }
@@ -42,12 +48,12 @@ impl Burst {
     pub(crate) fn undisturbed(
         bench: &Bench,
         workload: Workload,
-        agent: Option<&Agent>,
+        watch: &Watch,
         gate: &mut Gate,
     ) -> anyhow::Result<Option<Self>> {
         for _ in 0..TRIES_MAX {
             gate.wait()?;
-            let burst = Self::measure(bench, workload, agent)?;
+            let burst = Self::measure(bench, workload, watch, DURATION)?;
             if gate.is_quiet(burst.others) {
                 return Ok(Some(burst));
             }
@@ -58,12 +64,17 @@ impl Burst {
         Ok(None)
     }
 
-    fn measure(bench: &Bench, workload: Workload, agent: Option<&Agent>) -> anyhow::Result<Self> {
-        let agent_cpu_ns = || agent.map_or(Ok(0), Agent::cpu_ns);
+    /// A burst of that length, whoever else uses the machine.
+    pub(crate) fn measure(
+        bench: &Bench,
+        workload: Workload,
+        watch: &Watch,
+        duration: Duration,
+    ) -> anyhow::Result<Self> {
         let workers = (0..workload.workers())
-            .map(|number| Worker::start(bench, workload, number))
+            .map(|number| Worker::start(bench, workload, duration, number))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let agent_before_ns = agent_cpu_ns()?;
+        let observer_before_ns = watch.cpu_ns()?;
         let busy_before = Busy::now()?;
         let released: Vec<_> = workers.into_iter().map(Worker::release).collect();
         let works = released
@@ -71,23 +82,21 @@ impl Burst {
             .map(Released::join)
             .collect::<anyhow::Result<Vec<_>>>()?;
         let busy_s = Busy::now()?.seconds_since(busy_before);
-        let agent_meanwhile_ns = agent_cpu_ns()? - agent_before_ns;
-        if agent.is_some() {
-            sleep(CATCH_UP);
-        }
-        let agent_ns = agent_cpu_ns()? - agent_before_ns;
+        let observer_meanwhile_ns = watch.cpu_ns()? - observer_before_ns;
+        catch_up(watch)?;
+        let observer_ns = watch.cpu_ns()? - observer_before_ns;
         Self::of(
             &works,
-            workload.execs_per_run(),
-            agent_ns,
-            busy_s - agent_meanwhile_ns as f64 / 1e9,
+            bench.steps_per_run(workload),
+            observer_ns,
+            busy_s - observer_meanwhile_ns as f64 / 1e9,
         )
         .context("a worker did nothing at all")
     }
 
-    /// `busy_s` is the processor time that all but the agent used.
-    fn of(works: &[Work], execs_per_run: u64, agent_ns: u64, busy_s: f64) -> Option<Self> {
-        let execs: u64 = works.iter().map(|work| work.runs * execs_per_run).sum();
+    /// `busy_s` is the processor time that all but the observer used.
+    fn of(works: &[Work], steps_per_run: u64, observer_ns: u64, busy_s: f64) -> Option<Self> {
+        let steps: u64 = works.iter().map(|work| work.runs * steps_per_run).sum();
         let cpu_ns: u64 = works.iter().map(|work| work.cpu_ns).sum();
         let longest_s = works.iter().map(|work| work.wall_ns).max()? as f64 / 1e9;
         if works.iter().any(|work| work.runs == 0) {
@@ -98,13 +107,31 @@ impl Burst {
             .map(|work| work.wall_ns as f64 / work.runs as f64);
         let per_run_ns = per_run_ns.sum::<f64>() / works.len() as f64;
         Some(Self {
-            execs,
-            execs_per_s: execs as f64 / longest_s,
-            wall_ns_per_exec: per_run_ns / execs_per_run as f64,
-            cpu_ns_per_exec: cpu_ns as f64 / execs as f64,
-            agent_cpu_ns_per_exec: agent_ns as f64 / execs as f64,
+            steps,
+            steps_per_s: steps as f64 / longest_s,
+            wall_ns_per_step: per_run_ns / steps_per_run as f64,
+            cpu_ns_per_step: cpu_ns as f64 / steps as f64,
+            observer_cpu_ns_per_step: observer_ns as f64 / steps as f64,
             others: (busy_s - cpu_ns as f64 / 1e9) / longest_s,
         })
+    }
+}
+
+/// Waits until the observer has taken in what the burst left, so that the burst that follows does not
+/// pay for it.
+fn catch_up(watch: &Watch) -> anyhow::Result<()> {
+    if !watch.has_process() {
+        return Ok(());
+    }
+    let begin = time::now();
+    loop {
+        let before_ns = watch.cpu_ns()?;
+        sleep(CATCH_UP);
+        let used_ns = watch.cpu_ns()? - before_ns;
+        let is_idle = used_ns as f64 <= CAUGHT_UP * CATCH_UP.as_nanos() as f64;
+        if is_idle || time::now() - begin > CATCH_UP_MAX {
+            return Ok(());
+        }
     }
 }
 
@@ -118,15 +145,24 @@ struct Worker {
 struct Released(Worker);
 
 impl Worker {
-    fn start(bench: &Bench, workload: Workload, number: usize) -> anyhow::Result<Self> {
+    fn start(
+        bench: &Bench,
+        workload: Workload,
+        duration: Duration,
+        number: usize,
+    ) -> anyhow::Result<Self> {
         let myself = std::env::current_exe().context("find this program")?;
         let mut command = Command::new(myself);
         command.arg("bench-worker");
         if workload.stays_on_processors() {
             command.args(["--processor", &number.to_string()]);
         }
+        if workload == Workload::SystemCalls {
+            command.arg("--system-calls");
+        }
+        let milliseconds = duration.as_millis().to_string();
         let mut child = command
-            .args(["--milliseconds", &MILLISECONDS.to_string(), "--"])
+            .args(["--milliseconds", &milliseconds, "--"])
             .args(bench.command(workload))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -186,22 +222,22 @@ mod tests {
     }
 
     #[test]
-    fn workers_side_by_side_add_their_execs_and_share_their_time() {
+    fn workers_side_by_side_add_their_steps_and_share_their_time() {
         let burst = Burst::of(&[work(100, 400, 300), work(300, 500, 400)], 1, 4_000, 0.75).unwrap();
-        assert_eq!(burst.execs, 400);
-        assert_eq!(burst.execs_per_s, 800.0);
+        assert_eq!(burst.steps, 400);
+        assert_eq!(burst.steps_per_s, 800.0);
         // 4 ms and 1.67 ms
-        assert_eq!(burst.wall_ns_per_exec.round(), 2_833_333.0);
-        assert_eq!(burst.cpu_ns_per_exec, 1_750_000.0);
-        assert_eq!(burst.agent_cpu_ns_per_exec, 10.0);
+        assert_eq!(burst.wall_ns_per_step.round(), 2_833_333.0);
+        assert_eq!(burst.cpu_ns_per_step, 1_750_000.0);
+        assert_eq!(burst.observer_cpu_ns_per_step, 10.0);
         assert!((burst.others - 0.1).abs() < 1e-9);
     }
 
     #[test]
-    fn a_run_may_be_several_execs() {
+    fn a_run_may_be_several_steps() {
         let burst = Burst::of(&[work(10, 100, 50)], 11, 0, 0.05).unwrap();
-        assert_eq!(burst.execs, 110);
-        assert_eq!(burst.wall_ns_per_exec.round(), 909_091.0);
+        assert_eq!(burst.steps, 110);
+        assert_eq!(burst.wall_ns_per_step.round(), 909_091.0);
     }
 
     #[test]

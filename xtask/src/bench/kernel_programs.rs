@@ -1,64 +1,104 @@
 //! What the kernel says about the time that the agent's programs take.
 //!
-//! Its statistics cost two readings of the clock for each run, so this is a burst of its own. They are
+//! Its statistics cost two readings of the clock for each run, so these are bursts of their own. They are
 //! on for as long as a descriptor is open (`BPF_ENABLE_STATS`, since Linux 5.8), so that nothing has to
 //! be put back.
 
-use std::ffi::CStr;
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::agent::Agent;
-use super::burst::Burst;
+use super::bpf;
+use super::burst::{self, Burst};
 use super::machine::Gate;
+use super::observer::Watch;
+use super::spread::Spread;
 use super::workload::{Bench, Workload};
 
-/// Commands of `bpf(2)` (`enum bpf_cmd`, `include/uapi/linux/bpf.h`).
-const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const BPF_ENABLE_STATS: libc::c_long = 32;
-
-/// The only kind of statistics there is (`BPF_STATS_RUN_TIME`).
-const BPF_STATS_RUN_TIME: u32 = 0;
+/// The agent's programs, and what all of them together take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct KernelPrograms {
+    /// The time of all runs, shared out over the burst's execs, each with its fork and its exit.
+    pub(crate) ns_per_exec: Option<Spread>,
+    pub(crate) programs: Vec<KernelProgram>,
+}
 
 /// One of the agent's programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct KernelProgram {
     pub(crate) name: String,
+    /// In all bursts.
     pub(crate) runs: u64,
-    pub(crate) ns_per_run: f64,
-    /// The time of all its runs, shared out over the burst's execs.
-    pub(crate) ns_per_exec: f64,
+    pub(crate) ns_per_run: Option<Spread>,
 }
 
-/// One burst of the tiny program, with the statistics on.
-pub(crate) fn measure(bench: &Bench, gate: &mut Gate) -> anyhow::Result<Vec<KernelProgram>> {
+/// Bursts of the tiny program, with the statistics on.
+pub(crate) fn measure(
+    bench: &Bench,
+    rounds: u32,
+    gate: &mut Gate,
+) -> anyhow::Result<KernelPrograms> {
     let agent = Agent::start(bench)?;
-    let statistics = enable_statistics()?;
-    let before = runs(agent.pid())?;
-    let burst = Burst::undisturbed(bench, Workload::OneWorker, Some(&agent), gate)?;
-    let after = runs(agent.pid())?;
-    drop(statistics);
-    let burst = burst.context("others used the machine all the time")?;
-    let mut programs = Vec::new();
-    for (before, after) in before.iter().zip(&after) {
-        let (runs, time_ns) = (after.count - before.count, after.time_ns - before.time_ns);
-        if runs > 0 {
-            programs.push(KernelProgram {
-                name: name(after.id)?,
-                runs,
-                ns_per_run: time_ns as f64 / runs as f64,
-                ns_per_exec: time_ns as f64 / burst.execs as f64,
-            });
+    let pid = agent.pid();
+    let watch = Watch::Wallwatch(Box::new(agent));
+    let _statistics =
+        bpf::enable_statistics().context("switch the kernel's statistics of programs on")?;
+    let mut sums = Vec::new();
+    let mut by_id: BTreeMap<u32, Vec<Runs>> = BTreeMap::new();
+    for _ in 0..rounds {
+        let Some((steps, during)) = burst(bench, pid, &watch, gate)? else {
+            continue;
+        };
+        sums.push(during.iter().map(|it| it.time_ns).sum::<u64>() as f64 / steps as f64);
+        for runs in during {
+            by_id.entry(runs.id).or_default().push(runs);
         }
     }
+    if sums.is_empty() {
+        bail!("others used the machine all the time");
+    }
+    let programs = by_id.into_iter().map(|(id, runs)| {
+        Ok(KernelProgram {
+            name: bpf::program_name(id).context("ask for a program's name")?,
+            runs: runs.iter().map(|it| it.count).sum(),
+            ns_per_run: Spread::of(runs.iter().map(|it| it.time_ns as f64 / it.count as f64)),
+        })
+    });
+    let programs = programs.collect::<anyhow::Result<_>>()?;
     // A program is gone with the agent, and its name with it.
-    agent.stop()?;
-    Ok(programs)
+    watch.stop()?;
+    Ok(KernelPrograms {
+        ns_per_exec: Spread::of(sums),
+        programs,
+    })
+}
+
+/// The execs of one burst that nobody disturbed, and the runs of each program that they led to. A try
+/// that was disturbed counts in neither.
+fn burst(
+    bench: &Bench,
+    pid: u32,
+    watch: &Watch,
+    gate: &mut Gate,
+) -> anyhow::Result<Option<(u64, Vec<Runs>)>> {
+    for _ in 0..burst::TRIES_MAX {
+        gate.wait()?;
+        let before = runs(pid)?;
+        let burst = Burst::measure(bench, Workload::OneWorker, watch, burst::DURATION)?;
+        let after = runs(pid)?;
+        if gate.is_quiet(burst.others) {
+            let during = before.iter().zip(&after).map(|(b, a)| a.since(*b));
+            let during = during.filter(|runs| runs.count > 0).collect();
+            return Ok(Some((burst.steps, during)));
+        }
+        if gate.has_lost_patience() {
+            break;
+        }
+    }
+    Ok(None)
 }
 
 /// How often a program has run, as its descriptor's `fdinfo` tells it.
@@ -67,6 +107,16 @@ struct Runs {
     id: u32,
     count: u64,
     time_ns: u64,
+}
+
+impl Runs {
+    fn since(self, before: Self) -> Self {
+        Self {
+            id: self.id,
+            count: self.count - before.count,
+            time_ns: self.time_ns - before.time_ns,
+        }
+    }
 }
 
 /// The programs that a process holds, by id.
@@ -98,59 +148,6 @@ fn parse(fdinfo: &str) -> Option<Runs> {
         count: number("run_cnt:")?,
         time_ns: number("run_time_ns:")?,
     })
-}
-
-fn enable_statistics() -> anyhow::Result<OwnedFd> {
-    let mut attribute = [BPF_STATS_RUN_TIME; 4];
-    bpf(BPF_ENABLE_STATS, &mut attribute)
-        .and_then(descriptor)
-        .context("switch the kernel's statistics of programs on")
-}
-
-/// The name under which a program was loaded.
-fn name(id: u32) -> anyhow::Result<String> {
-    let mut attribute = [id, 0, 0, 0];
-    let program = bpf(BPF_PROG_GET_FD_BY_ID, &mut attribute)
-        .and_then(descriptor)
-        .context("open a program by its id")?;
-    // The first fields of `struct bpf_prog_info`, up to and with `name`.
-    let mut info = [0_u8; 80];
-    let address = info.as_mut_ptr() as u64;
-    let [low, high] = [address as u32, (address >> 32) as u32];
-    let [first, second] = if cfg!(target_endian = "little") {
-        [low, high]
-    } else {
-        [high, low]
-    };
-    let program_number = program.as_raw_fd().cast_unsigned();
-    let mut attribute = [program_number, info.len() as u32, first, second];
-    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attribute).context("ask for a program's name")?;
-    let name = CStr::from_bytes_until_nul(&info[64..]).unwrap_or_default();
-    Ok(name.to_string_lossy().into_owned())
-}
-
-/// `bpf(2)`, for commands whose attributes begin with the words given and are 0 beyond.
-fn bpf(command: libc::c_long, attribute: &mut [u32; 4]) -> io::Result<libc::c_long> {
-    // SAFETY: the attributes are as long as is said, and outlive the call; what they point to does as
-    // well and has room for what the caller says.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attribute.as_mut_ptr(),
-            size_of_val(attribute),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(result)
-}
-
-fn descriptor(number: libc::c_long) -> io::Result<OwnedFd> {
-    let number = i32::try_from(number).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made it for this process, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 #[cfg(test)]

@@ -1,64 +1,82 @@
-//! Bursts with the agent, each between two without it.
+//! Bursts with an observer, each between two without any.
 
 use serde::Serialize;
 
-use super::agent::{Agent, Memory, Totals};
+use super::agent::Totals;
+use super::auditd::Janitor;
 use super::burst::Burst;
 use super::machine::Gate;
+use super::observer::{LastWords, Observer, Watch};
+use super::process::Memory;
 use super::spread::Spread;
 use super::workload::{Bench, Workload};
 
-/// What one workload came to.
+/// What one workload came to. A step is an exec, or a call where the workload makes only those.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) workload: Workload,
     pub(crate) name: String,
-    pub(crate) with_agent: Effect,
-    /// The same with nothing in the place of the agent.
-    pub(crate) control: Effect,
-    /// Execs a second without the agent, and with it.
-    pub(crate) execs_per_s_without: Option<Spread>,
-    pub(crate) execs_per_s_with: Option<Spread>,
-    pub(crate) agent_cpu_ns_per_exec: Option<Spread>,
-    pub(crate) anonymous_kib: Option<Spread>,
-    pub(crate) resident_kib: Option<Spread>,
-    /// Of all the agent's runs.
-    pub(crate) totals: Totals,
+    /// Bursts without any observer.
+    pub(crate) bare_steps_per_s: Option<Spread>,
+    /// In the order in which they were asked for.
+    pub(crate) observed: Vec<Observed>,
 }
 
-/// What the burst in the middle has beyond the mean of its neighbours.
+/// What one observer makes of a workload, beyond the mean of the bursts before and after.
 #[derive(Debug, Serialize)]
-pub(crate) struct Effect {
+pub(crate) struct Observed {
+    pub(crate) observer: Observer,
     pub(crate) throughput_ratio: Option<Spread>,
-    pub(crate) added_wall_ns_per_exec: Option<Spread>,
-    pub(crate) added_cpu_ns_per_exec: Option<Spread>,
+    pub(crate) added_wall_ns_per_step: Option<Spread>,
+    pub(crate) added_cpu_ns_per_step: Option<Spread>,
+    /// Of its own processes; `None` when it has none.
+    pub(crate) own_cpu_ns_per_step: Option<Spread>,
+    pub(crate) anonymous_kib: Option<Spread>,
+    pub(crate) resident_kib: Option<Spread>,
     pub(crate) rounds: u32,
     /// Thrown away: others used the machine.
     pub(crate) rounds_disturbed: u32,
+    /// Of wallwatch, over all its bursts.
+    pub(crate) totals: Option<Totals>,
+    /// How often wallwatch said its totals.
+    pub(crate) stops: u32,
+    /// Events that another observer says it has lost.
+    pub(crate) lost: u64,
+    /// Why a peer was not measured, or no more.
+    pub(crate) refusal: Option<String>,
 }
 
-/// Compares every workload, in as many rounds. What comes first changes from round to round.
+impl Comparison {
+    pub(crate) fn of(&self, observer: Observer) -> Option<&Observed> {
+        self.observed.iter().find(|it| it.observer == observer)
+    }
+}
+
+/// Compares every workload with every observer, in as many rounds. What comes first changes from round to
+/// round.
 pub(crate) fn compare(
     bench: &Bench,
+    observers: &[Observer],
     rounds: u32,
     gate: &mut Gate,
 ) -> anyhow::Result<Vec<Comparison>> {
-    let mut tallies = Workload::ALL.map(Tally::new);
+    let uses_audit = observers.contains(&Observer::Auditd);
+    let _janitor = uses_audit.then(Janitor::start).flatten();
+    let mut tallies = Workload::ALL.map(|workload| Tally::new(workload, observers));
     for round in 0..rounds as usize {
         eprintln!("round {} of {rounds}", round + 1);
         for tally in &mut tallies {
-            if round % 2 == 0 {
-                tally.measure_with_agent(bench, gate)?;
-                tally.measure_control(bench, gate)?;
-            } else {
-                tally.measure_control(bench, gate)?;
-                tally.measure_with_agent(bench, gate)?;
+            eprintln!("  {}", tally.workload.describe());
+            for rounds in &mut tally.observed {
+                rounds.measure(bench, tally.workload, gate)?;
             }
+            tally.observed.rotate_left(1);
         }
         tallies.rotate_left(1);
     }
     tallies.sort_by_key(|tally| Workload::ALL.iter().position(|it| *it == tally.workload));
-    Ok(tallies.into_iter().map(Tally::finish).collect())
+    let comparisons = tallies.into_iter().map(|tally| tally.finish(observers));
+    Ok(comparisons.collect())
 }
 
 /// Three bursts, one after the other.
@@ -71,7 +89,7 @@ struct Triple {
 
 impl Triple {
     fn throughput_ratio(&self) -> f64 {
-        self.middle.execs_per_s / f64::midpoint(self.before.execs_per_s, self.after.execs_per_s)
+        self.middle.steps_per_s / f64::midpoint(self.before.steps_per_s, self.after.steps_per_s)
     }
 
     fn added(&self, what: impl Fn(&Burst) -> f64) -> f64 {
@@ -82,73 +100,101 @@ impl Triple {
 /// The measurements of one workload so far.
 struct Tally {
     workload: Workload,
-    with_agent: Rounds,
-    control: Rounds,
-    memory: Vec<Memory>,
-    totals: Totals,
-}
-
-#[derive(Default)]
-struct Rounds {
-    triples: Vec<Triple>,
-    disturbed: u32,
+    observed: Vec<Rounds>,
 }
 
 impl Tally {
-    fn new(workload: Workload) -> Self {
+    fn new(workload: Workload, observers: &[Observer]) -> Self {
         Self {
             workload,
-            with_agent: Rounds::default(),
-            control: Rounds::default(),
-            memory: Vec::new(),
-            totals: Totals::default(),
+            observed: observers.iter().copied().map(Rounds::new).collect(),
         }
     }
 
-    fn measure_with_agent(&mut self, bench: &Bench, gate: &mut Gate) -> anyhow::Result<()> {
-        let before = Burst::undisturbed(bench, self.workload, None, gate)?;
-        let agent = Agent::start(bench)?;
-        let middle = Burst::undisturbed(bench, self.workload, Some(&agent), gate)?;
-        self.memory.push(agent.memory()?);
-        self.totals.add(agent.stop()?);
-        let after = Burst::undisturbed(bench, self.workload, None, gate)?;
-        self.with_agent.push(before, middle, after);
-        Ok(())
-    }
-
-    fn measure_control(&mut self, bench: &Bench, gate: &mut Gate) -> anyhow::Result<()> {
-        let mut burst = || Burst::undisturbed(bench, self.workload, None, gate);
-        let (before, middle, after) = (burst()?, burst()?, burst()?);
-        self.control.push(before, middle, after);
-        Ok(())
-    }
-
-    fn finish(self) -> Comparison {
-        let Self {
-            workload,
-            with_agent,
-            control,
-            memory,
-            totals,
-        } = self;
-        let bare = [&with_agent, &control].map(Rounds::bare);
-        let with = || with_agent.triples.iter().map(|triple| triple.middle);
+    fn finish(mut self, observers: &[Observer]) -> Comparison {
+        let place = |rounds: &Rounds| observers.iter().position(|it| *it == rounds.observer);
+        self.observed.sort_by_key(place);
+        let bare = self.observed.iter().flat_map(Rounds::bare);
         Comparison {
-            workload,
-            name: workload.describe(),
-            execs_per_s_without: Spread::of(bare.into_iter().flatten().map(|it| it.execs_per_s)),
-            execs_per_s_with: Spread::of(with().map(|burst| burst.execs_per_s)),
-            agent_cpu_ns_per_exec: Spread::of(with().map(|burst| burst.agent_cpu_ns_per_exec)),
-            anonymous_kib: Spread::of(memory.iter().map(|it| it.anonymous_kib as f64)),
-            resident_kib: Spread::of(memory.iter().map(|it| it.resident_kib as f64)),
-            totals,
-            with_agent: with_agent.effect(),
-            control: control.effect(),
+            workload: self.workload,
+            name: self.workload.describe(),
+            bare_steps_per_s: Spread::of(bare.map(|burst| burst.steps_per_s)),
+            observed: self.observed.iter().map(Rounds::finish).collect(),
         }
     }
 }
 
+/// The measurements of one observer so far.
+struct Rounds {
+    observer: Observer,
+    triples: Vec<Triple>,
+    disturbed: u32,
+    memory: Vec<Memory>,
+    totals: Option<Totals>,
+    stops: u32,
+    lost: u64,
+    refusal: Option<String>,
+}
+
 impl Rounds {
+    fn new(observer: Observer) -> Self {
+        Self {
+            observer,
+            triples: Vec::new(),
+            disturbed: 0,
+            memory: Vec::new(),
+            totals: None,
+            stops: 0,
+            lost: 0,
+            refusal: None,
+        }
+    }
+
+    /// One round. A peer that fails is not asked again, and the reason is kept.
+    fn measure(
+        &mut self,
+        bench: &Bench,
+        workload: Workload,
+        gate: &mut Gate,
+    ) -> anyhow::Result<()> {
+        if self.refusal.is_some() {
+            return Ok(());
+        }
+        let before = Burst::undisturbed(bench, workload, &Watch::Nobody, gate)?;
+        let middle = match self.watched(bench, workload, gate) {
+            Ok(burst) => burst,
+            Err(error) if self.observer.is_peer() => {
+                eprintln!("NOT MEASURED: {}: {error:#}", self.observer.name());
+                self.refusal = Some(format!("{error:#}"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let after = Burst::undisturbed(bench, workload, &Watch::Nobody, gate)?;
+        self.push(before, middle, after);
+        Ok(())
+    }
+
+    fn watched(
+        &mut self,
+        bench: &Bench,
+        workload: Workload,
+        gate: &mut Gate,
+    ) -> anyhow::Result<Option<Burst>> {
+        let watch = self.observer.start(bench)?;
+        let burst = Burst::undisturbed(bench, workload, &watch, gate)?;
+        self.memory.extend(watch.memory()?);
+        match watch.stop()? {
+            LastWords::None => {}
+            LastWords::Wallwatch(totals) => {
+                self.totals.get_or_insert_default().add(totals);
+                self.stops += 1;
+            }
+            LastWords::Lost(lost) => self.lost += lost,
+        }
+        Ok(burst)
+    }
+
     fn push(&mut self, before: Option<Burst>, middle: Option<Burst>, after: Option<Burst>) {
         if let (Some(before), Some(middle), Some(after)) = (before, middle, after) {
             self.triples.push(Triple {
@@ -169,18 +215,25 @@ impl Rounds {
             .collect()
     }
 
-    fn effect(&self) -> Effect {
+    fn finish(&self) -> Observed {
         let triples = || self.triples.iter();
-        Effect {
+        let added = |what: fn(&Burst) -> f64| Spread::of(triples().map(|it| it.added(what)));
+        let has_process = !self.memory.is_empty();
+        let own_cpu = triples().map(|it| it.middle.observer_cpu_ns_per_step);
+        Observed {
+            observer: self.observer,
             throughput_ratio: Spread::of(triples().map(Triple::throughput_ratio)),
-            added_wall_ns_per_exec: Spread::of(
-                triples().map(|triple| triple.added(|burst| burst.wall_ns_per_exec)),
-            ),
-            added_cpu_ns_per_exec: Spread::of(
-                triples().map(|triple| triple.added(|burst| burst.cpu_ns_per_exec)),
-            ),
+            added_wall_ns_per_step: added(|burst| burst.wall_ns_per_step),
+            added_cpu_ns_per_step: added(|burst| burst.cpu_ns_per_step),
+            own_cpu_ns_per_step: Spread::of(own_cpu).filter(|_| has_process),
+            anonymous_kib: Spread::of(self.memory.iter().map(|it| it.anonymous_kib as f64)),
+            resident_kib: Spread::of(self.memory.iter().map(|it| it.resident_kib as f64)),
             rounds: self.triples.len() as u32,
             rounds_disturbed: self.disturbed,
+            totals: self.totals,
+            stops: self.stops,
+            lost: self.lost,
+            refusal: self.refusal.clone(),
         }
     }
 }
@@ -189,39 +242,55 @@ impl Rounds {
 mod tests {
     use super::*;
 
-    fn burst(execs_per_s: f64) -> Burst {
+    fn burst(steps_per_s: f64) -> Burst {
         Burst {
-            execs: 100,
-            execs_per_s,
-            wall_ns_per_exec: 1e9 / execs_per_s,
-            cpu_ns_per_exec: 0.5e9 / execs_per_s,
-            agent_cpu_ns_per_exec: 10.0,
+            steps: 100,
+            steps_per_s,
+            wall_ns_per_step: 1e9 / steps_per_s,
+            cpu_ns_per_step: 0.5e9 / steps_per_s,
+            observer_cpu_ns_per_step: 10.0,
             others: 0.0,
         }
     }
 
     #[test]
     fn the_middle_is_compared_with_the_mean_of_its_neighbours() {
-        let mut rounds = Rounds::default();
+        let mut rounds = Rounds::new(Observer::Nobody);
         rounds.push(
             Some(burst(1_000.0)),
             Some(burst(800.0)),
             Some(burst(1_000.0)),
         );
-        let effect = rounds.effect();
-        assert_eq!(effect.throughput_ratio.unwrap().median, 0.8);
-        assert_eq!(effect.added_wall_ns_per_exec.unwrap().median, 250_000.0);
-        assert_eq!(effect.added_cpu_ns_per_exec.unwrap().median, 125_000.0);
-        assert_eq!((effect.rounds, effect.rounds_disturbed), (1, 0));
+        let observed = rounds.finish();
+        assert_eq!(observed.throughput_ratio.unwrap().median, 0.8);
+        assert_eq!(observed.added_wall_ns_per_step.unwrap().median, 250_000.0);
+        assert_eq!(observed.added_cpu_ns_per_step.unwrap().median, 125_000.0);
+        assert_eq!((observed.rounds, observed.rounds_disturbed), (1, 0));
+        // It has no process, so that its time is not 10 but none.
+        assert_eq!(observed.own_cpu_ns_per_step, None);
         assert_eq!(rounds.bare().len(), 2);
     }
 
     #[test]
     fn a_round_that_was_disturbed_does_not_count() {
-        let mut rounds = Rounds::default();
+        let mut rounds = Rounds::new(Observer::Nobody);
         rounds.push(Some(burst(1.0)), None, Some(burst(1.0)));
-        let effect = rounds.effect();
-        assert_eq!(effect.throughput_ratio, None);
-        assert_eq!((effect.rounds, effect.rounds_disturbed), (0, 1));
+        let observed = rounds.finish();
+        assert_eq!(observed.throughput_ratio, None);
+        assert_eq!((observed.rounds, observed.rounds_disturbed), (0, 1));
+    }
+
+    #[test]
+    fn observers_are_told_in_the_order_in_which_they_were_asked_for() {
+        let observers = [
+            Observer::Nobody,
+            Observer::EmptyProgram,
+            Observer::Wallwatch,
+        ];
+        let mut tally = Tally::new(Workload::Script, &observers);
+        tally.observed.rotate_left(2);
+        let comparison = tally.finish(&observers);
+        let told: Vec<Observer> = comparison.observed.iter().map(|it| it.observer).collect();
+        assert_eq!(told, observers);
     }
 }

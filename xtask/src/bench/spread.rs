@@ -44,6 +44,34 @@ impl fmt::Display for Spread {
     }
 }
 
+/// How one of many measurements compares with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p99_9: f64,
+    pub(crate) max: f64,
+    pub(crate) samples: usize,
+}
+
+impl Percentiles {
+    /// Each is the least of the measurements that as many are not greater than. `None` when nothing was
+    /// measured.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let max = *values.last()?;
+        let per_thousand = |rank: usize| values[(values.len() * rank).div_ceil(1000) - 1];
+        Some(Self {
+            p50: per_thousand(500),
+            p99: per_thousand(990),
+            p99_9: per_thousand(999),
+            max,
+            samples: values.len(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,7 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn percentiles_are_measurements() {
+        let percentiles = Percentiles::of((1..=1000).rev().map(f64::from)).unwrap();
+        assert_eq!((percentiles.p50, percentiles.p99), (500.0, 990.0));
+        assert_eq!((percentiles.p99_9, percentiles.max), (999.0, 1000.0));
+        let few = Percentiles::of([1.0, 2.0, 3.0]).unwrap();
+        assert_eq!((few.p50, few.p99, few.p99_9), (2.0, 3.0, 3.0));
+    }
+
+    #[test]
     fn nothing_has_no_spread() {
         assert_eq!(Spread::of([]), None);
+        assert_eq!(Percentiles::of([]), None);
     }
 }

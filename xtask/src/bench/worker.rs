@@ -1,5 +1,5 @@
-//! One worker of a burst, a process of its own: starts a program again and again, and says what that
-//! took.
+//! One worker of a burst, a process of its own: starts a program again and again, or makes a system call
+//! again and again, and says what that took.
 //!
 //! It says `ready`, begins when its standard input ends, and so cannot outlive the one who holds the
 //! other end.
@@ -21,6 +21,9 @@ pub(crate) const READY: &str = "ready";
 /// A worker that is still there after that is stuck, and the kernel ends it.
 const ALARM_S: u32 = 60;
 
+/// System calls between two looks at the clock.
+const CALLS: u64 = 1000;
+
 /// More than `execve` and what the C library does around it take.
 const STACK_BYTES: usize = 64 * 1024;
 
@@ -34,15 +37,23 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) processor: Option<usize>,
 
+    /// Make a cheap system call instead of starting a program
+    #[arg(long)]
+    pub(crate) system_calls: bool,
+
     /// The program, by its path, and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        required_unless_present = "system_calls",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) command: Vec<OsString>,
 }
 
 /// What a worker did.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Work {
-    /// How often the program ran.
+    /// How often the program ran, or the call was made.
     pub(crate) runs: u64,
     pub(crate) wall_ns: u64,
     /// Processor time of the worker and of all that it started. What a child still does when its parent
@@ -57,7 +68,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(processor) = options.processor {
         stay_on(processor)?;
     }
-    let mut image = Image::new(&options.command)?;
+    let mut act = act(options)?;
     say(READY)?;
     io::stdin()
         .read_to_end(&mut Vec::new())
@@ -67,8 +78,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (cpu_before, begin) = (cpu_time_ns(), time::now());
     let mut runs = 0;
     while time::now() - begin < duration {
-        image.run()?;
-        runs += 1;
+        runs += act()?;
     }
     let work = Work {
         runs,
@@ -76,6 +86,24 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         cpu_ns: cpu_time_ns() - cpu_before,
     };
     say(&serde_json::to_string(&work).context("encode the result")?)
+}
+
+/// What is done between two looks at the clock; it gives how many runs that were.
+fn act(options: &Options) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<u64>>> {
+    if options.system_calls {
+        return Ok(Box::new(|| {
+            (0..CALLS).for_each(|_| call());
+            Ok(CALLS)
+        }));
+    }
+    let mut image = Image::new(&options.command)?;
+    Ok(Box::new(move || image.run().map(|()| 1)))
+}
+
+/// The cheapest call there is: whatever taxes all system calls weighs most on it.
+fn call() {
+    // SAFETY: the call has no preconditions and cannot fail.
+    unsafe { libc::syscall(libc::SYS_getppid) };
 }
 
 /// Keeps this thread, and what it starts, on one of the processors that it may use.
@@ -213,6 +241,17 @@ mod tests {
             image.run().unwrap();
         }
         assert!(used_ns(libc::RUSAGE_CHILDREN) > 0);
+    }
+
+    #[test]
+    fn system_calls_are_made_by_the_thousand() {
+        let options = Options {
+            milliseconds: 1,
+            processor: None,
+            system_calls: true,
+            command: Vec::new(),
+        };
+        assert_eq!(act(&options).unwrap()().unwrap(), CALLS);
     }
 
     #[test]
