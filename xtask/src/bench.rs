@@ -83,15 +83,15 @@ pub(crate) struct Options {
     pub(crate) no_install: bool,
 
     /// Execs after which the agent's memory is read
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) execs: u64,
 
     /// Urgent execs whose way to the alert is timed
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) urgent: u32,
 
     /// Starts of the agent that are timed
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) starts: u32,
 
     /// Leave out the speed of the pipeline, which needs no root: `cargo bench -p wallwatch`
@@ -117,7 +117,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let mut observers = Observer::OWN.to_vec();
     if options.peers {
-        setup::ensure(setup::PEERS, !options.no_install)?;
+        let needs = [setup::PEERS, &[setup::UNSHARE]].concat();
+        setup::ensure(&needs, !options.no_install)?;
         observers.extend(Observer::PEERS);
     }
     let binary = build_agent()?;
@@ -172,6 +173,11 @@ fn measure(
     Ok(Report {
         machine: machine::describe(),
         rounds: options.rounds,
+        peers: if options.peers {
+            peer::versions()
+        } else {
+            Vec::new()
+        },
         comparisons,
         kernel_programs,
         latency,

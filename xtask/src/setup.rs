@@ -53,7 +53,7 @@ pub(crate) const XZ: Need = Need::Program {
     program: "xz",
     package: "xz-utils",
 };
-/// The other observers that `bench` compares with, and what runs them apart.
+/// The other observers that `bench` compares with.
 pub(crate) const PEERS: &[Need] = &[
     Need::Program {
         program: "auditd",
@@ -67,7 +67,6 @@ pub(crate) const PEERS: &[Need] = &[
         program: "execsnoop",
         package: "libbpf-tools",
     },
-    UNSHARE,
 ];
 pub(crate) const BPF_LINKER: Need = Need::Tool {
     program: "bpf-linker",
@@ -151,7 +150,7 @@ impl Need {
         matches!(self, Self::Tool { .. })
     }
 
-    fn packages(&self) -> Vec<&'static str> {
+    pub(crate) fn packages(&self) -> Vec<&'static str> {
         match self {
             Self::Program { package, .. } => vec![package],
             Self::BpfCompiler if apt_knows(BPF_PACKAGES[0]) => BPF_PACKAGES.to_vec(),

@@ -6,11 +6,18 @@ use serde::Serialize;
 use super::observer::Observer;
 use super::pairing::{Comparison, Observed};
 use super::report::Report;
+use super::spread::Spread;
 use super::workload::Workload;
 
 /// Of the throughput of the cheapest exec there is: what may be lost, and what is aimed at.
 const LOST_PERCENT_MAX: f64 = 4.0;
 const LOST_PERCENT_AIM: f64 = 2.0;
+
+/// The former, as the ratio of throughputs.
+pub(crate) const THROUGHPUT_GOAL: f64 = 1.0 - LOST_PERCENT_MAX / 100.0;
+
+/// How far the control's median may be from none lost, so that throughputs can be judged at all.
+const STRAY_PERCENT_MAX: f64 = 2.0;
 
 /// Of the kernel programs, for an exec with its fork and its exit.
 const PROGRAMS_NS_MAX: f64 = 3_500.0;
@@ -37,6 +44,8 @@ pub(crate) struct Goal {
 pub(crate) enum Verdict {
     Met,
     Missed,
+    /// The control strays too far for a verdict.
+    Undecided,
     NotMeasured,
 }
 
@@ -49,6 +58,7 @@ impl Verdict {
         match self {
             Self::Met => "met",
             Self::Missed => "**missed**",
+            Self::Undecided => "**undecided**: the control strays",
             Self::NotMeasured => "**not measured**",
         }
     }
@@ -61,6 +71,17 @@ impl Goal {
             limit: limit.into(),
             measured: "-".to_owned(),
             verdict: Verdict::NotMeasured,
+        }
+    }
+
+    /// No verdict when the control has lost, or won, that many per cent by doing nothing.
+    fn unless_stray(self, control_lost_percent: Option<f64>) -> Self {
+        match control_lost_percent {
+            Some(lost) if lost.abs() > STRAY_PERCENT_MAX => Self {
+                verdict: Verdict::Undecided,
+                ..self
+            },
+            Some(_) | None => self,
         }
     }
 
@@ -105,15 +126,16 @@ fn cheapest_exec(comparison: &Comparison) -> Goal {
         format!("throughput lost, {}", comparison.name),
         format!("{LOST_PERCENT_MAX} %, aim {LOST_PERCENT_AIM} %"),
     );
-    let ratio = with(comparison).and_then(|it| it.throughput_ratio);
-    goal.judge(ratio.map(|ratio| {
-        let lost = (1.0 - ratio.median) * 100.0;
+    let lost = ratio(comparison, Observer::Wallwatch).map(lost_percent);
+    let control = ratio(comparison, Observer::Nobody).map(lost_percent);
+    let measured = lost.zip(control).map(|(lost, control)| {
         let aim = if lost <= LOST_PERCENT_AIM { "" } else { "not " };
         (
-            format!("{lost:.1} %, aim {aim}reached"),
+            format!("{lost:.1} %, aim {aim}reached; control {control:.1} %"),
             lost <= LOST_PERCENT_MAX,
         )
-    }))
+    });
+    goal.judge(measured).unless_stray(control)
 }
 
 /// What the control, which compares nothing with nothing, has shown as well is noise.
@@ -122,16 +144,24 @@ fn real_execs(comparison: &Comparison) -> Goal {
         format!("throughput, {}", comparison.name),
         "within the control's spread",
     );
-    let ratio = |observed: &Observed| observed.throughput_ratio;
-    let control = comparison.of(Observer::Nobody).and_then(ratio);
-    let with = with(comparison).and_then(ratio);
-    goal.judge(with.zip(control).map(|(with, control)| {
+    let with = ratio(comparison, Observer::Wallwatch);
+    let control = ratio(comparison, Observer::Nobody);
+    let measured = with.zip(control).map(|(with, control)| {
         let (min, max) = (control.min, control.max);
         (
-            format!("{:.3}, control {min:.3} to {max:.3}", with.median),
+            format!("{:.3}; control {min:.3} to {max:.3}", with.median),
             with.median >= min,
         )
-    }))
+    });
+    goal.judge(measured).unless_stray(control.map(lost_percent))
+}
+
+fn ratio(comparison: &Comparison, observer: Observer) -> Option<Spread> {
+    comparison.of(observer)?.throughput_ratio
+}
+
+fn lost_percent(ratio: Spread) -> f64 {
+    (1.0 - ratio.median) * 100.0
 }
 
 /// By processor time, for that is what a tax takes, and nobody else's work is in it.
@@ -146,7 +176,7 @@ fn system_calls(comparison: &Comparison) -> Goal {
     goal.judge(with.zip(control).map(|(with, control)| {
         let (min, max) = (control.min, control.max);
         (
-            format!("{:.1} ns, control {min:.1} to {max:.1} ns", with.median),
+            format!("{:.1} ns; control {min:.1} to {max:.1} ns", with.median),
             with.median <= max,
         )
     }))
@@ -238,4 +268,98 @@ fn loss(report: &Report) -> Goal {
         ),
         totals.lost() == 0,
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(observer: Observer, ratios: [f64; 3], added_cpu_ns: [f64; 3]) -> Observed {
+        Observed {
+            observer,
+            throughput_ratio: Spread::of(ratios),
+            added_wall_ns_per_step: None,
+            added_cpu_ns_per_step: Spread::of(added_cpu_ns),
+            own_cpu_ns_per_step: None,
+            anonymous_kib: None,
+            resident_kib: None,
+            rounds: 3,
+            rounds_disturbed: 0,
+            totals: None,
+            stops: 0,
+            lost: 0,
+            refusal: None,
+        }
+    }
+
+    /// The control's median is 1 and 0 ns.
+    fn comparison(workload: Workload, ratio: f64, added_cpu_ns: f64) -> Comparison {
+        let control = observed(Observer::Nobody, [0.99, 1.0, 1.01], [-1.0, 0.0, 1.0]);
+        let with = observed(Observer::Wallwatch, [ratio; 3], [added_cpu_ns; 3]);
+        Comparison {
+            workload,
+            name: workload.describe(),
+            bare_steps_per_s: None,
+            observed: vec![control, with],
+        }
+    }
+
+    fn check(goal: &Goal, measured: &str, verdict: Verdict) {
+        assert_eq!((goal.measured.as_str(), goal.verdict), (measured, verdict));
+    }
+
+    #[test]
+    fn the_cheapest_exec_has_a_limit_and_an_aim() {
+        let goal = |ratio| cheapest_exec(&comparison(Workload::OneWorker, ratio, 0.0));
+        check(
+            &goal(0.985),
+            "1.5 %, aim reached; control 0.0 %",
+            Verdict::Met,
+        );
+        check(
+            &goal(0.965),
+            "3.5 %, aim not reached; control 0.0 %",
+            Verdict::Met,
+        );
+        check(
+            &goal(0.95),
+            "5.0 %, aim not reached; control 0.0 %",
+            Verdict::Missed,
+        );
+    }
+
+    #[test]
+    fn what_the_control_shows_as_well_is_noise() {
+        let goal = |ratio| real_execs(&comparison(Workload::Script, ratio, 0.0));
+        check(&goal(0.992), "0.992; control 0.990 to 1.010", Verdict::Met);
+        check(
+            &goal(0.98),
+            "0.980; control 0.990 to 1.010",
+            Verdict::Missed,
+        );
+        let goal = |ns| system_calls(&comparison(Workload::SystemCalls, 1.0, ns));
+        check(&goal(0.5), "0.5 ns; control -1.0 to 1.0 ns", Verdict::Met);
+        check(
+            &goal(48.0),
+            "48.0 ns; control -1.0 to 1.0 ns",
+            Verdict::Missed,
+        );
+    }
+
+    #[test]
+    fn nothing_is_decided_where_nothing_costs_something() {
+        let mut comparison = comparison(Workload::OneWorker, 1.2, 0.0);
+        comparison.observed[0].throughput_ratio = Spread::of([0.74]);
+        assert_eq!(cheapest_exec(&comparison).verdict, Verdict::Undecided);
+        comparison.observed[0].throughput_ratio = Spread::of([1.5]);
+        assert_eq!(real_execs(&comparison).verdict, Verdict::Undecided);
+    }
+
+    #[test]
+    fn a_goal_without_a_measurement_is_not_met() {
+        let mut comparison = comparison(Workload::OneWorker, 1.0, 0.0);
+        check(&own_cpu(&comparison), "-", Verdict::NotMeasured);
+        comparison.observed.clear();
+        check(&cheapest_exec(&comparison), "-", Verdict::NotMeasured);
+    }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 
 use super::process::Process;
 use super::workload::Bench;
-use crate::{cmd, time};
+use crate::{cmd, setup, time};
 
 /// bpftrace compiles its script first.
 const ARMED_MAX: Duration = Duration::from_secs(30);
@@ -84,6 +84,16 @@ impl Peer {
         }
         Ok(lost)
     }
+}
+
+/// Of which packages the peers are, and of which versions, as far as this system tells.
+pub(crate) fn versions() -> Vec<String> {
+    let packages = setup::PEERS.iter().flat_map(setup::Need::packages);
+    let version = |package: &str| {
+        let mut query = Command::new("dpkg-query");
+        cmd::output(query.args(["--show", "--showformat=${Package} ${Version}", package])).ok()
+    };
+    packages.filter_map(version).collect()
 }
 
 /// A program, to run after `script` in a mount namespace of its own. It keeps the process id.

@@ -2,12 +2,14 @@
 
 use std::fmt::{self, Display};
 
-use super::pairing::Comparison;
+use super::goals::THROUGHPUT_GOAL;
+use super::observer::Observer;
+use super::pairing::{Comparison, Observed};
 use super::spread::Spread;
 
 const WIDTH: f64 = 900.0;
 /// Where the axis begins and ends; to its left stand names, to its right figures.
-const AXIS_LEFT: f64 = 220.0;
+const AXIS_LEFT: f64 = 310.0;
 const AXIS_RIGHT: f64 = 720.0;
 const ROW: f64 = 22.0;
 const TOP: f64 = 56.0;
@@ -16,8 +18,9 @@ const TOP: f64 = 56.0;
 const MARGIN: f64 = 0.02;
 const TICKS_MAX: f64 = 10.0;
 
-/// The least of a throughput that the project accepts on the cheapest exec.
-const GOAL: f64 = 0.96;
+/// The agent among the others.
+const COLOUR_AGENT: &str = "#c2410c";
+const COLOUR_OTHERS: &str = "#2563a8";
 
 pub(crate) struct Plot<'a> {
     comparisons: &'a [Comparison],
@@ -43,7 +46,7 @@ impl<'a> Plot<'a> {
 
 impl Axis {
     fn around(ratios: impl Iterator<Item = Spread>) -> Self {
-        let (min, max) = ratios.fold((GOAL, 1.0_f64), |(min, max), it| {
+        let (min, max) = ratios.fold((THROUGHPUT_GOAL, 1.0_f64), |(min, max), it| {
             (min.min(it.min), max.max(it.max))
         });
         Self {
@@ -84,25 +87,19 @@ impl Display for Plot<'_> {
         )?;
         writeln!(f, "<title>Throughput with an observer, bare = 1</title>")?;
         writeln!(f, r##"<rect width="100%" height="100%" fill="#fff"/>"##)?;
-        text(
-            f,
-            16.0,
-            26.0,
-            "Throughput with an observer, bare = 1",
-            Style::Title,
-        )?;
+        let title = "Throughput with an observer, bare = 1";
+        text(f, 16.0, 26.0, title, Style::Title)?;
+        let legend = "dot: median, bar: from the least to the greatest round";
+        text(f, AXIS_LEFT + 110.0, 26.0, legend, Style::Faint)?;
         self.write_axis(f, bottom)?;
         let mut y = TOP;
         for comparison in self.comparisons {
+            self.write_goal(f, y, comparison)?;
             y += ROW;
             text(f, 16.0, y, &comparison.name, Style::Heading)?;
             for observed in &comparison.observed {
                 y += ROW;
-                text(f, 28.0, y, observed.observer.name(), Style::Plain)?;
-                match observed.throughput_ratio {
-                    Some(ratio) => self.write_spread(f, y - 4.0, ratio)?,
-                    None => text(f, AXIS_LEFT, y, "not measured", Style::Faint)?,
-                }
+                self.write_observed(f, y, observed)?;
             }
             y += ROW;
         }
@@ -113,38 +110,60 @@ impl Display for Plot<'_> {
 impl Plot<'_> {
     fn write_axis(&self, f: &mut fmt::Formatter<'_>, bottom: f64) -> fmt::Result {
         for tick in self.axis.ticks() {
-            let x = self.axis.x(tick);
+            let (x, label) = (self.axis.x(tick), format!("{tick:.2}"));
             line(f, (x, x), (TOP, bottom), "#e4e4e4", 1.0)?;
-            text(
-                f,
-                x - 12.0,
-                bottom + 18.0,
-                &format!("{tick:.2}"),
-                Style::Faint,
-            )?;
+            text(f, x - 12.0, bottom + 18.0, &label, Style::Faint)?;
         }
-        for (ratio, colour) in [(1.0, "#444"), (GOAL, "#c33")] {
-            let x = self.axis.x(ratio);
-            line(f, (x, x), (TOP, bottom), colour, 1.0)?;
-        }
-        let x = self.axis.x(GOAL) - 28.0;
-        text(f, x, TOP - 8.0, &format!("goal {GOAL}"), Style::Faint)
+        let x = self.axis.x(1.0);
+        line(f, (x, x), (TOP, bottom), "#444", 1.0)
     }
 
-    /// From the least to the greatest, with a dot at the median.
-    fn write_spread(&self, f: &mut fmt::Formatter<'_>, y: f64, ratio: Spread) -> fmt::Result {
-        let Spread { min, median, max } = ratio;
-        let colour = "#2563a8";
-        line(f, (self.axis.x(min), self.axis.x(max)), (y, y), colour, 3.0)?;
+    /// Only the cheapest exec has one.
+    fn write_goal(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        y: f64,
+        comparison: &Comparison,
+    ) -> fmt::Result {
+        if !comparison.workload.is_cheapest_exec() {
+            return Ok(());
+        }
+        let x = self.axis.x(THROUGHPUT_GOAL);
+        let bottom = y + (comparison.observed.len() + 1) as f64 * ROW;
+        line(f, (x, x), (y + 10.0, bottom), COLOUR_AGENT, 1.0)?;
+        let label = format!("goal {THROUGHPUT_GOAL}");
+        text(f, x - 56.0, y + 18.0, &label, Style::Faint)
+    }
+
+    fn write_observed(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        y: f64,
+        observed: &Observed,
+    ) -> fmt::Result {
+        text(f, 28.0, y, observed.observer.name(), Style::Plain)?;
+        let Some(ratio) = observed.throughput_ratio else {
+            return text(f, AXIS_LEFT, y, "not measured", Style::Faint);
+        };
+        let colour = match observed.observer {
+            Observer::Wallwatch => COLOUR_AGENT,
+            Observer::Nobody
+            | Observer::EmptyProgram
+            | Observer::Auditd
+            | Observer::Bpftrace
+            | Observer::Execsnoop => COLOUR_OTHERS,
+        };
+        let middle = y - 4.0;
+        let [min, median, max] = [ratio.min, ratio.median, ratio.max].map(|it| self.axis.x(it));
+        line(f, (min, max), (middle, middle), colour, 3.0)?;
         writeln!(
             f,
-            r#"<circle cx="{:.1}" cy="{y:.1}" r="5" fill="{colour}"/>"#,
-            self.axis.x(median)
+            r#"<circle cx="{median:.1}" cy="{middle:.1}" r="5" fill="{colour}"/>"#
         )?;
         text(
             f,
             AXIS_RIGHT + 10.0,
-            y + 4.0,
+            y,
             &format!("{ratio:.3}"),
             Style::Plain,
         )

@@ -22,6 +22,8 @@ use super::table::Table;
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) rounds: u32,
+    /// Packages of the other observers, with their versions.
+    pub(crate) peers: Vec<String>,
     pub(crate) comparisons: Vec<Comparison>,
     /// Or why they were left out.
     pub(crate) kernel_programs: Result<KernelPrograms, String>,
@@ -68,6 +70,9 @@ impl fmt::Display for Report {
              for a quiet machine.",
             self.rounds, self.others_max, self.waited_s
         )?;
+        if !self.peers.is_empty() {
+            writeln!(f, "\nOthers: {}.", self.peers.join(", "))?;
+        }
         self.write_goals(f)?;
         self.write_refusals(f)?;
         for comparison in &self.comparisons {
@@ -109,14 +114,15 @@ impl Report {
                 }
             }
         }
-        if self.has(Observer::Auditd) {
+        if self.has_run(Observer::Auditd) {
             lines.push(
                 "- Audit has been enabled. The kernel does not forget that: until the next boot each \
                  new process pays for it at every system call, unless the rule `auditctl -a \
                  never,task` spares it."
                     .to_owned(),
             );
-        } else if !Observer::PEERS.into_iter().any(|peer| self.has(peer)) {
+        }
+        if self.peers.is_empty() {
             lines.push("- Other observers: `--peers` measures them as well.".to_owned());
         }
         if lines.is_empty() {
@@ -126,8 +132,9 @@ impl Report {
         lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 
-    fn has(&self, observer: Observer) -> bool {
-        self.comparisons.iter().any(|it| it.of(observer).is_some())
+    fn has_run(&self, observer: Observer) -> bool {
+        let mut observed = self.comparisons.iter().filter_map(|it| it.of(observer));
+        observed.any(|it| it.rounds + it.rounds_disturbed > 0)
     }
 
     fn write_losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -79,6 +79,14 @@ impl Workload {
         }
     }
 
+    /// Little but the exec itself, on which anything added weighs most.
+    pub(crate) fn is_cheapest_exec(self) -> bool {
+        match self {
+            Self::OneWorker | Self::AllProcessors => true,
+            Self::Script | Self::Configure | Self::SystemCalls => false,
+        }
+    }
+
     pub(crate) fn workers(self) -> usize {
         match self {
             Self::OneWorker | Self::Script | Self::Configure | Self::SystemCalls => 1,
