@@ -41,6 +41,11 @@ pub enum Shape {
     Human,
 }
 
+/// Bytes of the host as text: what is not UTF-8 is shown as `\xNN`.
+pub fn text(bytes: &[u8]) -> String {
+    Text::whole(bytes).to_string()
+}
+
 /// An alert in that shape. For a person a blank line follows, so that alerts stand apart.
 pub fn shaped(alert: &Alert, context: &AlertContext, shape: Shape) -> Vec<u8> {
     match shape {

@@ -4,7 +4,7 @@
 //! strings. This reader keeps one `u32` for each type and borrows the rest, where aya's keeps 29 MB
 //! of heap alive; it is dropped as soon as the offsets are known.
 
-use wallwatch_common::{ABSENT, MEMBERS, Member};
+use wallwatch_common::{ABSENT, MEMBERS, Member, MemberSpec};
 
 /// Offsets of the members that the kernel programs read, in the order of [`Member`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,13 @@ impl Offsets {
             .filter(|spec| self.values[spec.member as usize] == ABSENT)
             .map(|spec| format!("{}.{}", spec.structure, spec.path))
     }
+}
+
+/// Every member that a kernel lacks, those without which nothing works among them.
+pub fn lacking(btf: &[u8]) -> Result<Vec<&'static MemberSpec>, BtfError> {
+    let btf = Btf::parse(btf)?;
+    let is_lacking = |spec: &&MemberSpec| btf.offset(spec.structure, spec.path).is_none();
+    Ok(MEMBERS.iter().filter(is_lacking).collect())
 }
 
 /// What is wrong with a kernel's type information.
@@ -374,6 +381,9 @@ mod tests {
             error.to_string(),
             "this kernel has no task_struct.mm, without which execs cannot be read"
         );
+        let lacking = lacking(&sample()).unwrap();
+        assert_eq!(lacking.len(), MEMBERS.len());
+        assert!(lacking.iter().any(|spec| !spec.required));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::fs;
 
 /// Bits of the capabilities (`include/uapi/linux/capability.h`).
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
+pub const CAP_SYS_PTRACE: u32 = 19;
+pub const CAP_SYS_ADMIN: u32 = 21;
+pub const CAP_SYS_RESOURCE: u32 = 24;
+pub const CAP_PERFMON: u32 = 38;
+pub const CAP_BPF: u32 = 39;
 
 /// Names of what is missing for loading and attaching the programs. Empty when it cannot be told:
 /// then the kernel has the word.
@@ -14,8 +16,9 @@ pub fn missing() -> Vec<&'static str> {
     effective(&status).map_or_else(Vec::new, missing_of)
 }
 
-/// `CAP_SYS_ADMIN` includes the two that were split from it in Linux 5.8.
-fn missing_of(effective: u64) -> Vec<&'static str> {
+/// The same for a set of capabilities. `CAP_SYS_ADMIN` includes the two that were split from it in
+/// Linux 5.8.
+pub fn missing_of(effective: u64) -> Vec<&'static str> {
     let has = |capability: u32| effective >> capability & 1 == 1;
     [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
         .into_iter()
@@ -24,7 +27,8 @@ fn missing_of(effective: u64) -> Vec<&'static str> {
         .collect()
 }
 
-fn effective(status: &str) -> Option<u64> {
+/// The effective set in the text of a `/proc/PID/status`.
+pub fn effective(status: &str) -> Option<u64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))?;

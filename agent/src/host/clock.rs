@@ -27,6 +27,16 @@ pub fn wall_minus_boot_ns(time: Time) -> i64 {
     time.wall_ns as i64 - time.boot_ns as i64
 }
 
+/// Whether something keeps the wall clock in step with the world (`STA_UNSYNC`, `adjtimex(2)`). `None`
+/// where the question is refused, as in some containers.
+pub fn is_synchronised() -> Option<bool> {
+    // SAFETY: the structure is plain numbers, for which all zeros is a value; `modes` 0 changes nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a whole structure of this frame.
+    let answer = unsafe { libc::adjtimex(&raw mut state) };
+    (answer >= 0).then_some(state.status & libc::STA_UNSYNC == 0)
+}
+
 /// A clock that cannot be read counts as 0; Linux has both since 2.6.39.
 fn read(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |time| {

@@ -26,7 +26,7 @@ use super::urgent;
 use crate::config::SensorSettings;
 
 /// The object, built by `cargo xtask ebpf`; `build.rs` says where it is.
-static OBJECT: &[u8] = include_bytes_aligned!(env!("WALLWATCH_BPF_OBJECT"));
+pub static OBJECT: &[u8] = include_bytes_aligned!(env!("WALLWATCH_BPF_OBJECT"));
 
 /// The tracepoint of a successful exec.
 const EXEC: &str = "sched_process_exec";

@@ -98,6 +98,11 @@ pub fn gap(gap: &Gap) -> String {
     page.text
 }
 
+/// Any text as a part of a line for a person: nothing in it acts on the terminal or ends the line.
+pub fn passive(text: &str) -> String {
+    Passive(text).to_string()
+}
+
 fn techniques(ids: &[String]) -> String {
     let shown = ids.iter().take(TECHNIQUES_MAX).map(|id| short(id));
     shown.collect::<Vec<_>>().join(", ")

@@ -27,6 +27,15 @@ pub(super) fn line<L: Serialize>(make: impl Fn(Budget) -> L) -> Vec<u8> {
         .expect("without texts and lists every line fits")
 }
 
+/// Any value as one line of JSON and LF, as harmless to look at as an alert. Fails where the value
+/// itself cannot be serialized.
+pub fn passive_line(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, Passive))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 /// `None` when it is too long.
 fn encode(line: &impl Serialize) -> Option<Vec<u8>> {
     let mut bounded = BoundedLine { bytes: Vec::new() };
