@@ -5,7 +5,7 @@ use std::process::Output;
 
 use expect_test::expect;
 
-use crate::harness::wallwatch;
+use crate::harness::{copy_for_nobody, wallwatch};
 
 fn with_config(config: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -147,14 +147,4 @@ fn run_without_the_capabilities_names_them() {
         .unwrap();
     assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));
     assert!(stderr(&output).contains("CAP_BPF"), "{}", stderr(&output));
-}
-
-/// A copy of the program that any user can reach, in a folder that any user can write.
-fn copy_for_nobody(binary: &std::ffi::OsStr, folder: &std::path::Path) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let copy = folder.join("wallwatch");
-    fs::copy(binary, &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
-    copy
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -57,6 +58,15 @@ pub(crate) fn stub_in(folder: &Path, name: &str) -> PathBuf {
         )
     });
     target
+}
+
+/// A copy of the program that any user can reach, in a folder that any user can write.
+pub(crate) fn copy_for_nobody(binary: &OsStr, folder: &Path) -> PathBuf {
+    let copy = folder.join("wallwatch");
+    fs::copy(binary, &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    copy
 }
 
 /// Whether this runs in a guest, where everything is slow.
@@ -195,6 +205,10 @@ impl Agent {
             .status()
             .expect("start renice (util-linux)");
         assert!(status.success(), "{status}");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The alert lines so far.

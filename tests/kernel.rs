@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use crate::harness::{Agent, in_guest, in_namespaces, is_of, stub_in};
 use crate::tiny_elf;
 
+mod doctor;
+
 /// `false` for a user who cannot load programs into the kernel, which is said.
 fn can_run(test: &str) -> bool {
     let is_root = nix::unistd::geteuid().is_root();

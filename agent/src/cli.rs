@@ -9,14 +9,14 @@ use crate::pipeline::alert::WindowMode;
 const EXIT_STATUS: &str = "\
 Exit status:
    0  success
-   1  check: the configuration is not valid
+   1  check: the configuration is not valid; doctor: a check failed
   64  the command line is wrong
   65  replay: some lines could not be read or came too late; the rest was processed
   66  the input could not be opened
   69  the kernel lacks what the sensor needs
   70  a fault of wallwatch itself
   74  reading or writing failed
-  77  a capability is missing (CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN)
+  77  a capability is missing (CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN); doctor: or another permission
   78  the configuration cannot be used";
 
 /// Knows, on the host and at once, when a Linux firewall is being opened, and by whom.
@@ -47,6 +47,11 @@ pub enum Command {
     Check,
     /// Show the rules that are in force
     Rules,
+    /// Say whether watching works on this host, by doing it, and what to do where it does not
+    Doctor(DoctorArgs),
+    /// The harmless program that doctor starts and looks for
+    #[command(hide = true)]
+    Canary(CanaryArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,10 +97,38 @@ pub struct RecordArgs {
     pub host: HostArgs,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Answer as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// How long the canary's alert may take, 1 to 600
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
+    pub timeout: u64,
+
+    #[command(flatten)]
+    pub host: HostArgs,
+}
+
+/// They are there to be seen on the command line, and mean nothing.
+#[derive(Debug, clap::Args)]
+pub struct CanaryArgs {
+    pub tag: String,
+
+    #[arg(long)]
+    pub port: u16,
+}
+
 /// Where the host is read.
 #[derive(Debug, clap::Args)]
 pub struct HostArgs {
-    /// Directory under which etc/machine-id, etc/os-release and proc are found
+    /// Directory under which etc/machine-id, etc/os-release and proc are found (by doctor, sys too)
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }

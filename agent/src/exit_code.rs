@@ -5,7 +5,8 @@
 #[repr(u8)]
 pub enum ExitCode {
     Success = 0,
-    /// `check`: the configuration is not valid.
+    /// `check`: the configuration is not valid. `doctor`: a check failed, neither for the kernel nor for
+    /// want of permission.
     Found = 1,
     /// The command line is wrong.
     Usage = 64,

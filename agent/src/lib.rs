@@ -19,6 +19,8 @@ pub mod pipeline;
 pub mod recording;
 
 pub mod compose;
+#[forbid(unsafe_code)]
+pub mod doctor;
 pub mod record;
 pub mod replay;
 pub mod report;

@@ -1,6 +1,8 @@
 //! Parse, call, exit status.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -9,14 +11,14 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use wallwatch::cli::{Cli, Command, LogLevel, ReplayArgs, RunArgs};
+use wallwatch::cli::{Cli, Command, DoctorArgs, LogLevel, ReplayArgs, RunArgs};
 use wallwatch::config::{self, Problems, Settings};
 use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
 use wallwatch::exit_code::ExitCode;
 use wallwatch::host::sensor::SensorError;
 use wallwatch::run::AlertsLost;
-use wallwatch::{compose, record, replay, rules, run};
+use wallwatch::{compose, doctor, record, replay, rules, run};
 
 /// Lines of the agent's own log that may wait for a slow reader.
 const LOG_LINES_MAX: usize = 4096;
@@ -48,9 +50,16 @@ fn main() -> std::process::ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::Canary(_) = cli.command {
+        doctor::canary::sing().context("wait for the end of standard input")?;
+        return Ok(ExitCode::Success);
+    }
     let loaded = config::load(cli.config.as_deref());
     if let Command::Check = cli.command {
         return check(loaded);
+    }
+    if let Command::Doctor(args) = cli.command {
+        return examine(loaded, cli.config.as_deref(), &args);
     }
     let mut settings = loaded?;
     match cli.command {
@@ -71,7 +80,9 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::Success)
         }
         Command::Rules => print(&rules::describe(&settings)),
-        Command::Check => unreachable!("handled above"),
+        Command::Check | Command::Doctor(_) | Command::Canary(_) => {
+            unreachable!("handled above")
+        }
     }
 }
 
@@ -83,6 +94,26 @@ fn check(loaded: Result<Settings, Problems>) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::Found)
         }
     }
+}
+
+fn examine(
+    loaded: Result<Settings, Problems>,
+    named: Option<&Path>,
+    args: &DoctorArgs,
+) -> anyhow::Result<ExitCode> {
+    let report = doctor::examine(
+        loaded,
+        named,
+        &args.host.root,
+        Duration::from_secs(args.timeout),
+    )?;
+    let answer = if args.json {
+        doctor::show::json(&report)?
+    } else {
+        doctor::show::text(&report)
+    };
+    print(&answer)?;
+    Ok(report.exit_code())
 }
 
 fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitCode> {

@@ -18,10 +18,7 @@ impl Offsets {
         let btf = Btf::parse(btf)?;
         let mut values = [ABSENT; Member::COUNT];
         for spec in MEMBERS {
-            let names = spec.path.split('|');
-            let found = names
-                .into_iter()
-                .find_map(|path| btf.offset(spec.structure, path));
+            let found = btf.find(spec);
             if found.is_none() && spec.required {
                 return Err(BtfError::MemberMissing {
                     structure: spec.structure,
@@ -50,7 +47,7 @@ impl Offsets {
 /// Every member that a kernel lacks, those without which nothing works among them.
 pub fn lacking(btf: &[u8]) -> Result<Vec<&'static MemberSpec>, BtfError> {
     let btf = Btf::parse(btf)?;
-    let is_lacking = |spec: &&MemberSpec| btf.offset(spec.structure, spec.path).is_none();
+    let is_lacking = |spec: &&MemberSpec| btf.find(spec).is_none();
     Ok(MEMBERS.iter().filter(is_lacking).collect())
 }
 
@@ -163,6 +160,12 @@ impl<'a> Btf<'a> {
         let rest = self.strings.get(offset as usize..).unwrap_or(&[]);
         let end = rest.iter().position(|&byte| byte == 0).unwrap_or(0);
         &rest[..end]
+    }
+
+    /// Offset of a member, under whichever of its names the kernel has it.
+    fn find(&self, spec: &MemberSpec) -> Option<u32> {
+        let mut names = spec.path.split('|');
+        names.find_map(|path| self.offset(spec.structure, path))
     }
 
     /// Bytes from the begin of `structure` to the member at `path`, or the structure's size when
