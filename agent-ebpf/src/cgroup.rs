@@ -24,11 +24,25 @@ const _: () = assert!(
         < SCRATCH_BYTES - 256
 );
 
+/// Where the scratch keeps the cgroup of the exec before: most execs come from the same one as the last.
+const LAST_AT: usize = SCRATCH_BYTES - 200;
+
 /// Whether the path of `cgroup_id` has yet to be sent.
 #[inline(always)]
-pub(crate) fn is_new(cgroup_id: u64) -> bool {
+pub(crate) fn is_new(scratch: *mut u8, cgroup_id: u64) -> bool {
+    // SAFETY: the place is within the scratch, aligned, and behind all that a record can fill.
+    let last = unsafe { scratch.add(LAST_AT).cast::<u64>() };
+    // SAFETY: as above.
+    if unsafe { last.read_volatile() } == cgroup_id {
+        return false;
+    }
     // SAFETY: the value is not used, so that a concurrent removal does no harm.
-    unsafe { CGROUPS.get(&cgroup_id) }.is_none()
+    let known = unsafe { CGROUPS.get(&cgroup_id) }.is_some();
+    if known {
+        // SAFETY: as above.
+        unsafe { last.write_volatile(cgroup_id) };
+    }
+    !known
 }
 
 /// Sends the path of the task's cgroup. If that fails, the next exec from it tries again.

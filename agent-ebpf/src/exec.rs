@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use wallwatch_common::{
-    Counter, ExecFlags, ExecRecord, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, Member, PathState,
-    RECORD_VERSION, RecordHeader, RecordKind, SECTIONS_BYTES_MAX,
+    Counter, ExecFlags, ExecRecord, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, Member, PATH_STEPS,
+    PathState, RECORD_VERSION, RecordHeader, RecordKind, SECTIONS_BYTES_MAX,
 };
 
 use crate::{
@@ -84,7 +84,8 @@ fn gather(ctx: &BtfTracePointContext, lane: &Lane, sequence: u64) {
     // SAFETY: a plain load from the binprm gave the file.
     unsafe { file::describe(record, exe_file) };
     at &= SECTIONS_BYTES_MAX - 1;
-    let exe = Walk::begin(scratch, at, exe_file as u64 + offset(Member::FilePath));
+    // SAFETY: a plain load from the binprm gave the file.
+    let exe = unsafe { Walk::begin(scratch, at, exe_file) };
     call_end(ctx, lane);
     // That cannot happen; still the exec is told of, without its paths.
     exe.set_state(PathState::Unsupported);
@@ -107,7 +108,7 @@ pub(crate) fn try_end(ctx: &BtfTracePointContext, lane: &Lane) {
     // SAFETY: as in `gather`; this is still the same run on this processor.
     let record = unsafe { &mut *scratch.cast::<ExecRecord>() };
     let walk = Walk::of(scratch);
-    path::go_on(walk, scratch);
+    path::go_on::<PATH_STEPS>(walk, scratch);
     if walk.is_out_of_steps() {
         call_end(ctx, lane);
     }
@@ -164,7 +165,7 @@ unsafe fn finish(
             );
         }
     }
-    if cgroup::is_new(record.cgroup_id) {
+    if cgroup::is_new(scratch, record.cgroup_id) {
         // SAFETY: by the caller's promise.
         unsafe { cgroup::send(lane, scratch, task) };
     }
@@ -292,12 +293,23 @@ unsafe fn namespaces(record: &mut ExecRecord, task: *const u8) {
 }
 
 /// The namespace in which the task has its innermost number (`task_active_pid_ns`, `kernel/pid.c`);
-/// nsproxy's is that of its future children. All by the helper: before Linux 5.12 the verifier lets
-/// nobody add a variable to a pointer of a known type.
+/// nsproxy's is that of its future children. Below the first level by the helper: before Linux 5.12 the
+/// verifier lets nobody add a variable to a pointer of a known type.
+///
+/// # Safety
+/// `task` is a task the verifier knows by type.
 #[inline(always)]
-fn active_pid_ns(task: *const u8) -> Option<u32> {
-    let pid = read::<u64>(task as u64 + offset(Member::TaskThreadPid))?;
-    let level = read::<u32>(pid + offset(Member::PidLevel))?;
+unsafe fn active_pid_ns(task: *const u8) -> Option<u32> {
+    /// `PROC_PID_INIT_INO`, `include/linux/proc_ns.h`.
+    const INITIAL: u32 = 0xefff_fffc;
+    // SAFETY: by the caller's promise, and a plain load gave the pointer.
+    let (pid, level): (u64, u32) = unsafe {
+        let pid: *const u8 = load(task, Member::TaskThreadPid);
+        (pid as u64, load(pid, Member::PidLevel))
+    };
+    if level == 0 {
+        return Some(INITIAL);
+    }
     let upid = pid + offset(Member::PidNumbers) + level as u64 * offset(Member::UpidBytes);
     let pid_ns = read::<u64>(upid + offset(Member::UpidNs))?;
     read(pid_ns + offset(Member::PidNsInum))
@@ -363,7 +375,8 @@ unsafe fn begin_parent(record: &mut ExecRecord, scratch: *mut u8, at: usize, tas
     }
     // SAFETY: plain loads gave the file.
     (record.parent_inode, record.parent_device) = unsafe { file::identity(seen.file as *const u8) };
-    Walk::begin(scratch, at, seen.file + offset(Member::FilePath));
+    // SAFETY: as above.
+    unsafe { Walk::begin(scratch, at, seen.file as *const u8) };
 }
 
 /// Enters what the walk of the parent's path found. If the parent is not the one whose id the record has, or

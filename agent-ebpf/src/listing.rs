@@ -8,8 +8,11 @@ use crate::{
     exec, file,
     maps::LISTING_SCRATCH,
     path::{self, Walk},
-    task::{has, load, offset},
+    task::{has, load},
 };
+
+/// Steps beyond the near ones: enough for most paths. The agent asks `/proc` for one that is deeper.
+const FAR_STEPS: usize = 16;
 
 /// What an iterator over tasks is given (`struct bpf_iter__task`, `kernel/bpf/task_iter.c`).
 #[repr(C)]
@@ -69,7 +72,7 @@ pub(crate) unsafe fn try_list(ctx: *const TaskContext) {
     record.flags |= ExecFlags::ARGV_FAULT;
     // SAFETY: the kernel gave the task.
     let walk = unsafe { walk_exe(record, scratch, task) };
-    path::go_on(walk, scratch);
+    path::go_on::<FAR_STEPS>(walk, scratch);
     exec::settle_exe(record, walk);
     let bytes = walk.end() & (SECTIONS_BYTES_MAX - 1);
     record.header.bytes = bytes as u32;
@@ -100,7 +103,7 @@ unsafe fn walk_exe(record: &mut ExecRecord, scratch: *mut u8, task: *const u8) -
             return Walk::none(scratch, at, PathState::Absent);
         }
         file::describe(record, exe_file);
-        Walk::begin(scratch, at, exe_file as u64 + offset(Member::FilePath))
+        Walk::begin(scratch, at, exe_file)
     }
 }
 

@@ -2,11 +2,10 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use wallwatch_common::{
-    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PATH_STEPS, PathState, SCRATCH_BYTES,
-    SECTIONS_BYTES_MAX,
+    COMPONENT_BYTES_MAX, Member, PATH_BYTES_MAX, PathState, SCRATCH_BYTES, SECTIONS_BYTES_MAX,
 };
 
-use crate::task::{has, offset, read};
+use crate::task::{has, load, offset, read};
 
 /// Where a walk stands, and what it found. It is kept in the scratch's own memory and not in registers, for
 /// two reasons. The verifier forgets what it knew of a value that went through a map, so that the many ends
@@ -14,6 +13,10 @@ use crate::task::{has, offset, read};
 /// out of steps goes on in another program.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk(*mut u64);
+
+/// Steps that a walk takes while the dentries are known by type. More would be one more check of the verifier
+/// each; a path that is deeper, or crosses a mount, goes on by helpers.
+const NEAR_STEPS: usize = 12;
 
 /// The memory of a walk lies at the end of the scratch, behind all that a record can fill.
 const WALK_MEMORY_AT: usize = SCRATCH_BYTES - 128;
@@ -53,27 +56,45 @@ impl Walk {
         walk
     }
 
-    /// A walk that puts the components of `struct path` at address `path` to `at`, and has yet to take its
-    /// first step.
+    /// A walk that puts the components of the path of `file` to `at`. It takes its first steps at once, up
+    /// to the root of the mount if that is near: while the verifier knows each dentry by type, a step costs
+    /// one helper instead of three.
+    ///
+    /// # Safety
+    /// `file` is a `file` the verifier knows by type.
     #[inline(always)]
-    pub(crate) fn begin(scratch: *mut u8, at: usize, path: u64) -> Self {
+    pub(crate) unsafe fn begin(scratch: *mut u8, at: usize, file: *const u8) -> Self {
         let walk = Self::none(scratch, at, PathState::Fault);
-        if walk.stand_at(path).is_some() {
-            walk.put(STATE, OUT_OF_STEPS);
+        // SAFETY: every load is from the file, or from a pointer that a plain load gave.
+        let (vfsmount, mut dentry, mount_root) = unsafe {
+            let path = offset(Member::FilePath) as usize;
+            let vfsmount: *const u8 = load(file.add(path), Member::PathMnt);
+            let dentry: *const u8 = load(file.add(path), Member::PathDentry);
+            let mount_root: u64 = load(vfsmount, Member::VfsmountRoot);
+            (vfsmount as u64, dentry, mount_root)
+        };
+        walk.put(MOUNT, vfsmount - offset(Member::MountMnt));
+        walk.put(MOUNT_ROOT, mount_root);
+        walk.put(STATE, OUT_OF_STEPS);
+        if dentry as u64 != mount_root && has([Member::DentryHash]) {
+            // SAFETY: a plain load gave the dentry.
+            let chained: u64 = unsafe { load(dentry, Member::DentryHash) };
+            walk.put(DELETED, (chained == 0) as u64);
         }
+        let mut step = 0;
+        while step < NEAR_STEPS {
+            step += 1;
+            if dentry as u64 == mount_root {
+                break;
+            }
+            // SAFETY: a plain load gave the dentry.
+            let Some(parent) = (unsafe { near_step(walk, scratch, dentry) }) else {
+                break;
+            };
+            dentry = parent;
+        }
+        walk.put(DENTRY, dentry as u64);
         walk
-    }
-
-    #[inline(always)]
-    fn stand_at(self, path: u64) -> Option<()> {
-        let vfsmount = read::<u64>(path + offset(Member::PathMnt))?;
-        let dentry = read::<u64>(path + offset(Member::PathDentry))?;
-        let mount_root = read::<u64>(vfsmount + offset(Member::VfsmountRoot))?;
-        self.put(DENTRY, dentry);
-        self.put(MOUNT, vfsmount - offset(Member::MountMnt));
-        self.put(MOUNT_ROOT, mount_root);
-        self.put(DELETED, (dentry != mount_root && unhashed(dentry)) as u64);
-        Some(())
     }
 
     /// Whether it would go on if it were given more steps.
@@ -131,6 +152,41 @@ impl Walk {
     }
 }
 
+/// Enters the name of a dentry that the verifier knows by type; its parent. `None` when that is for
+/// [`go_on`] to judge, which stands at the same dentry again, or when the walk is over.
+///
+/// # Safety
+/// A plain load gave the dentry.
+#[inline(always)]
+unsafe fn near_step(walk: Walk, scratch: *mut u8, dentry: *const u8) -> Option<*const u8> {
+    if !has([Member::DentrySeq]) {
+        return None;
+    }
+    // SAFETY: by the caller's promise.
+    let (before, parent, name): (u32, *const u8, u64) = unsafe {
+        (
+            load(dentry, Member::DentrySeq),
+            load(dentry, Member::DentryParent),
+            load(dentry, Member::DentryName),
+        )
+    };
+    if parent == dentry {
+        return None;
+    }
+    let Some(end) = append_name(scratch, walk.end(), name) else {
+        walk.set_state(PathState::Fault);
+        return None;
+    };
+    // SAFETY: by the caller's promise.
+    let after: u32 = unsafe { load(dentry, Member::DentrySeq) };
+    if before % 2 == 1 || before != after {
+        walk.set_state(PathState::Changed);
+        return None;
+    }
+    walk.put(END, end as u64);
+    Some(parent)
+}
+
 /// What the walk reads of a `dentry`.
 #[derive(Clone, Copy)]
 struct Links {
@@ -140,16 +196,16 @@ struct Links {
     name: u64,
 }
 
-/// Takes at most [`PATH_STEPS`] steps, if the walk is not at its end yet.
+/// Takes at most `STEPS` steps, if the walk is not at its end yet.
 ///
 /// The state is `Known` only when the walk came to the root of a mount namespace; whatever else
 /// happens, the section must not be taken for a path.
 #[inline(always)]
-pub(crate) fn go_on(walk: Walk, scratch: *mut u8) {
+pub(crate) fn go_on<const STEPS: usize>(walk: Walk, scratch: *mut u8) {
     if !walk.is_out_of_steps() {
         return;
     }
-    match try_steps(walk, scratch) {
+    match try_steps::<STEPS>(walk, scratch) {
         Some(Outcome::End(state)) => walk.set_state(state),
         Some(Outcome::OutOfSteps) => {}
         None => walk.set_state(PathState::Fault),
@@ -163,13 +219,13 @@ enum Outcome {
 
 /// `None` when a read failed.
 #[inline(always)]
-fn try_steps(walk: Walk, scratch: *mut u8) -> Option<Outcome> {
+fn try_steps<const STEPS: usize>(walk: Walk, scratch: *mut u8) -> Option<Outcome> {
     let at = walk.at();
     let mut dentry = walk.get(DENTRY);
     let mut mount = walk.get(MOUNT);
     let mut mount_root = walk.get(MOUNT_ROOT);
     let mut step = 0;
-    while step < PATH_STEPS {
+    while step < STEPS {
         step += 1;
         if dentry == mount_root {
             let parent = read::<u64>(mount + offset(Member::MountParent))?;
@@ -262,12 +318,6 @@ fn sequence(dentry: u64) -> Option<u32> {
         return Some(0);
     }
     read(dentry + offset(Member::DentrySeq))
-}
-
-/// Whether the directory entry is gone (`d_unhashed`, `include/linux/dcache.h`).
-#[inline(always)]
-fn unhashed(dentry: u64) -> bool {
-    has([Member::DentryHash]) && read::<u64>(dentry + offset(Member::DentryHash)) == Some(0)
 }
 
 /// The walk stands at a mount which is its own parent: the root of a namespace, or of a tree that hangs in

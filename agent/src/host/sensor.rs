@@ -10,7 +10,7 @@ use std::path::Path;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::trace_point::TracePointLinkId;
-use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, TracePoint};
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, ProgramInfo, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -336,10 +336,7 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)
         load_btf(ebpf, name, EXEC, &btf)?;
         enter(ebpf, name, map, index)?;
     }
-    let listing: &mut Iter = program(ebpf, LISTING)?;
-    if let Err(error) = listing.load("task", &btf) {
-        tracing::warn!(%error, "the kernel cannot list its processes; /proc serves instead");
-    }
+    load_listing(ebpf, &btf)?;
     let mut links = Vec::new();
     for (name, tracepoint) in programs {
         load_btf(ebpf, name, tracepoint, &btf)?;
@@ -351,6 +348,26 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)
         links.push((name, Link::Btf(link)));
     }
     Ok(links)
+}
+
+/// A kernel that refuses it costs exactness, not the watch.
+fn load_listing(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SensorError> {
+    let program: &mut Iter = program(ebpf, LISTING)?;
+    match program.load("task", btf) {
+        Ok(()) => say_loaded(LISTING, program.info()),
+        Err(error) => tracing::warn!(
+            %error,
+            "the kernel cannot list its processes; /proc serves instead"
+        ),
+    }
+    Ok(())
+}
+
+fn say_loaded(name: &str, info: Result<ProgramInfo, ProgramError>) {
+    if let Ok(info) = info {
+        let verified = info.verified_instruction_count();
+        tracing::debug!(program = name, ?verified, "loaded");
+    }
 }
 
 fn load_btf(
@@ -366,10 +383,7 @@ fn load_btf(
             name,
             source: Box::new(source),
         })?;
-    if let Ok(info) = program.info() {
-        let verified = info.verified_instruction_count();
-        tracing::debug!(program = name, ?verified, "loaded");
-    }
+    say_loaded(name, program.info());
     Ok(())
 }
 
