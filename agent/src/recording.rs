@@ -11,22 +11,22 @@
 //! not UTF-8 is `{"base64": "…"}`. `start_time` and `parent_start_time` are seconds since boot; they
 //! only have to tell one process from another.
 
-use std::fmt;
+pub(crate) mod text;
+
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, MapAccess, Visitor};
-use serde::ser::{self, SerializeMap};
+use serde::de;
+use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use text::{Text, UnknownWord, exe_path, unknown_word};
+
 use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::decode::exec_guid;
 use crate::pipeline::exec::{
-    Argv, ArgvSource, ExePath, Exec, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
-    Unknown,
+    Argv, ArgvSource, Exec, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
 };
 
 /// Reads one line. The error says what was expected and at which column.
@@ -351,20 +351,6 @@ fn named_guid(text: &str) -> Uuid {
     Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::nil(), text.as_bytes()))
 }
 
-fn exe_path(path: Option<Text>, reason: Option<UnknownWord>) -> ExePath {
-    match path {
-        Some(path) => ExePath::Known(path.0.into()),
-        None => ExePath::Unknown(reason.map_or(Unknown::NotRecorded, |word| word.0)),
-    }
-}
-
-fn unknown_word(path: &ExePath) -> Option<UnknownWord> {
-    match path {
-        ExePath::Known(_) => None,
-        ExePath::Unknown(reason) => Some(UnknownWord(*reason)),
-    }
-}
-
 /// Seconds as a decimal number, kept as nanoseconds: a binary fraction could not hold them.
 struct Seconds(u64);
 
@@ -407,84 +393,12 @@ fn nanoseconds(text: &str) -> Option<u64> {
         .checked_add(digits.parse().ok()?)
 }
 
-struct UnknownWord(Unknown);
-
-impl Serialize for UnknownWord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for UnknownWord {
-    /// A word of a later version is taken for "not recorded".
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        let known = Unknown::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == word);
-        Ok(Self(known.unwrap_or(Unknown::NotRecorded)))
-    }
-}
-
-/// Bytes: a string where they are UTF-8, `{"base64": "…"}` where not. A NUL cannot be part of an
-/// argument or a path.
-struct Text(Vec<u8>);
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Ok(text) = str::from_utf8(&self.0) {
-            return serializer.serialize_str(text);
-        }
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("base64", &STANDARD.encode(&self.0))?;
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(TextVisitor)?;
-        if text.0.contains(&0) {
-            return Err(de::Error::custom("a NUL byte in an argument or a path"));
-        }
-        Ok(text)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or {\"base64\": \"…\"}")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-        Ok(Text(text.as_bytes().to_vec()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
-        let mut bytes = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key != "base64" {
-                map.next_value::<de::IgnoredAny>()?;
-                continue;
-            }
-            let text = map.next_value::<String>()?;
-            bytes = Some(STANDARD.decode(text).map_err(de::Error::custom)?);
-        }
-        bytes
-            .map(Text)
-            .ok_or_else(|| de::Error::missing_field("base64"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pipeline::exec::{ExePath, Unknown};
 
     const MINIMAL: &str = r#"{"time": 1795488043.803, "pid": 3486, "ppid": 3485, "uid": 0,
         "exe": "/usr/bin/dash", "argv": ["sh", "-c", "true"], "parent_exe": null, "later": [1]}"#;
