@@ -15,6 +15,7 @@ pub mod process_tree;
 use alert::{Alert, Ancestor};
 use detect::Detector;
 use exec::{Event, ExePath, Exec, Time, Unknown};
+use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
 
 /// What a listing of the running processes brings to light.
@@ -77,6 +78,17 @@ impl Pipeline {
             };
         }
         self.handle_event(&Event::Exec(Box::new(exec)), now);
+    }
+
+    /// What an earlier run of the agent remembered of this boot. To be called before the first event; when
+    /// every process that runs has been handled, [`end_recall`](Self::end_recall) follows.
+    pub fn recall(&mut self, remembered: impl IntoIterator<Item = Remembered>) {
+        self.tree.recall(remembered);
+    }
+
+    /// Every process that runs has been handled: what was remembered and is not among them has ended.
+    pub fn end_recall(&mut self) {
+        self.tree.end_recall();
     }
 
     /// Harmless early, harmful late: sends what is due and lets go of what is over.

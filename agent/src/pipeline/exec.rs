@@ -293,6 +293,7 @@ pub struct Running {
     pub process: ProcessKey,
     pub parent_tgid: u32,
     pub exe: ExePath,
+    /// The file that it runs, where the kernel was asked.
     pub file: Option<FileId>,
     pub argv: Argv,
 }

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+pub mod memory;
+
 use super::alert::Ancestor;
 use super::exec::{
     Argv, Event, ExePath, Exec, Exit, FileId, Fork, ProcessKey, Running, Time, Unknown,
@@ -63,6 +65,8 @@ struct Process {
     /// Processes in the tree that name this one as their creator.
     children: u32,
     ended: bool,
+    /// Remembered from an earlier run of the agent, and not seen in this one.
+    recalled: bool,
 }
 
 /// What a process runs; a fork shares it.
@@ -107,6 +111,8 @@ pub struct ProcessTree {
     /// Ended processes with descendants, likewise.
     ancestors: VecDeque<ProcessKey>,
     counters: TreeCounters,
+    /// Events so far.
+    events: u64,
 }
 
 impl ProcessTree {
@@ -119,10 +125,12 @@ impl ProcessTree {
             ended: VecDeque::new(),
             ancestors: VecDeque::new(),
             counters: TreeCounters::default(),
+            events: 0,
         }
     }
 
     pub fn handle_event(&mut self, event: &Event) {
+        self.events += 1;
         match event {
             Event::Exec(exec) => self.handle_exec(exec),
             Event::Fork(fork) => self.handle_fork(*fork),
@@ -142,6 +150,11 @@ impl ProcessTree {
 
     pub fn counters(&self) -> TreeCounters {
         self.counters
+    }
+
+    /// Events so far: as long as there is none, the tree is as it was.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     /// From `process` itself up to the oldest ancestor known.
@@ -274,8 +287,9 @@ impl ProcessTree {
     }
 
     fn handle_running(&mut self, running: &Running) {
-        let creator = self.youngest(running.parent_tgid);
+        let creator = self.youngest_seen(running.parent_tgid);
         if self.find(running.process).is_some() {
+            self.confirm(running);
             if let Some(creator) = creator {
                 self.adopt(running.process, creator);
             }
@@ -313,6 +327,7 @@ impl ProcessTree {
             exec_time: None,
             children: 0,
             ended: false,
+            recalled: false,
         });
     }
 
