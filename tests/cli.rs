@@ -143,6 +143,8 @@ fn run_without_the_capabilities_names_them() {
         .arg(config)
         .args(["run", "--alerts"])
         .arg(folder.path().join("alerts.jsonl"))
+        .arg("--state")
+        .arg(folder.path().join("state"))
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));

@@ -112,12 +112,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts the agent and waits until it is armed. `config` is the text of its configuration file.
     pub(crate) fn run(config: &str) -> Self {
-        Self::start(config, |command, folder| {
-            command
-                .arg("run")
-                .arg("--alerts")
-                .arg(folder.join("alerts.jsonl"));
-        })
+        Self::start(config, run_arguments)
     }
 
     /// Starts the agent with a log that is read only until it is armed, and then by nobody.
@@ -145,7 +140,7 @@ impl Agent {
             let config = folder.join("wallwatch.toml");
             let script = "mount -t tmpfs none /sys/kernel/btf
                 grep -q ' /sys/kernel/tracing ' /proc/mounts || mount -t tracefs none /sys/kernel/tracing
-                exec \"$1\" --config \"$2\" run --alerts \"$3\"";
+                exec \"$1\" --config \"$2\" run --alerts \"$3\" --state \"$4\"";
             *command = Command::new("unshare");
             command
                 .args([
@@ -159,7 +154,8 @@ impl Agent {
                 ])
                 .arg(binary)
                 .arg(config)
-                .arg(folder.join("alerts.jsonl"));
+                .arg(folder.join("alerts.jsonl"))
+                .arg(folder.join("state"));
         })
     }
 
@@ -170,23 +166,7 @@ impl Agent {
         let mut command = wallwatch();
         command.arg("--config").arg(config_path);
         arguments(&mut command, folder.path());
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start wallwatch");
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe was asked for"));
-        let (sender, log) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    // The pipe stays open, and nobody reads it.
-                    loop {
-                        thread::park();
-                    }
-                }
-            }
-        });
+        let (child, log) = spawn(command);
         let mut agent = Self {
             child,
             folder,
@@ -276,6 +256,20 @@ impl Agent {
         assert!(status.success(), "{status}");
     }
 
+    /// Ends the agent with `signal` and starts the next one, as [`run`](Self::run) does, with the same files.
+    pub(crate) fn run_again(&mut self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("signal the agent");
+        self.child.wait().expect("wait for the agent");
+        let mut command = wallwatch();
+        command
+            .arg("--config")
+            .arg(self.folder.path().join("wallwatch.toml"));
+        run_arguments(&mut command, self.folder.path());
+        (self.child, self.log) = spawn(command);
+        self.said.clear();
+        self.wait_until_said(&["armed"]);
+    }
+
     /// What the agent wrote to its log so far.
     pub(crate) fn log_text(&mut self) -> String {
         self.said.extend(self.log.try_iter());
@@ -295,6 +289,37 @@ impl Agent {
         drop(self.child.kill());
         panic!("the agent did not start; it said:\n{text}");
     }
+}
+
+fn run_arguments(command: &mut Command, folder: &Path) {
+    command
+        .arg("run")
+        .arg("--alerts")
+        .arg(folder.join("alerts.jsonl"))
+        .arg("--state")
+        .arg(folder.join("state"));
+}
+
+/// Starts the agent; its log comes line by line.
+fn spawn(mut command: Command) -> (Child, Receiver<String>) {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start wallwatch");
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe was asked for"));
+    let (sender, log) = mpsc::channel();
+    thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                // The pipe stays open, and nobody reads it.
+                loop {
+                    thread::park();
+                }
+            }
+        }
+    });
+    (child, log)
 }
 
 impl Drop for Agent {
@@ -357,7 +382,7 @@ fn of_kind(events: &[Value], kind: &str) -> Vec<Value> {
 }
 
 /// Every whole line of a file as JSON; none when there is no such file.
-fn json_lines(path: &Path) -> Vec<Value> {
+pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))

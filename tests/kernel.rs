@@ -17,7 +17,7 @@ use crate::tiny_elf;
 mod doctor;
 
 /// `false` for a user who cannot load programs into the kernel, which is said.
-fn can_run(test: &str) -> bool {
+pub(crate) fn can_run(test: &str) -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
         eprintln!("SKIPPED {test}: not root, so nothing about the kernel programs was checked");

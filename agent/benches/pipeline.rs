@@ -18,8 +18,8 @@ use wallwatch::pipeline::alert::Alert;
 use wallwatch::pipeline::assemble::{Assembler, AssemblerLimits};
 use wallwatch::pipeline::decode::{Decoded, Decoder};
 use wallwatch::pipeline::detect::{Detector, Limits, Rule};
-use wallwatch::pipeline::exec::Time;
-use wallwatch::pipeline::process_tree::TreeLimits;
+use wallwatch::pipeline::exec::{Argv, Event, ExePath, ProcessKey, Running, Time};
+use wallwatch::pipeline::process_tree::{ProcessTree, TreeLimits};
 use wallwatch_common::{ExecRecord, ExitRecord, ForkRecord, RecordHeader};
 
 use ring_records::{Exec, Process};
@@ -103,6 +103,38 @@ fn fork_exit(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(2_usize))
         .bench_local(|| host.life(false));
+}
+
+/// What the event loop does for the state directory now and then, for 20,000 living processes.
+#[divan::bench]
+fn remember_20000_processes(bencher: Bencher<'_, '_>) {
+    let tree = tree_of_20000();
+    bencher
+        .counter(ItemsCount::new(20_000_usize))
+        .bench_local(|| tree.remembered());
+}
+
+/// Each has a creator and a command line of its own.
+fn tree_of_20000() -> ProcessTree {
+    let mut tree = ProcessTree::new(TreeLimits::default());
+    for tgid in 1..=20_000u32 {
+        let argv = [
+            &b"/usr/lib/example/worker"[..],
+            b"--number",
+            &tgid.to_string().into_bytes(),
+        ];
+        tree.handle_event(&Event::Running(Box::new(Running {
+            process: ProcessKey {
+                tgid,
+                start_ns: u64::from(tgid) * 10 * MILLISECOND_NS,
+            },
+            parent_tgid: tgid / 10,
+            exe: ExePath::Known(b"/usr/lib/example/worker"[..].into()),
+            file: None,
+            argv: Argv::from_arguments(argv),
+        })));
+    }
+    tree
 }
 
 /// An exec that the rule counts, a hundred a second, all by one parent: an open alert grows.

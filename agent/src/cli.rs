@@ -60,6 +60,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub alerts: Option<PathBuf>,
 
+    /// Keep what the next run should remember in this directory instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
     /// Write alerts to standard output as well, as JSON lines
     #[arg(long)]
     pub stdout: bool,

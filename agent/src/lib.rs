@@ -17,6 +17,8 @@ pub mod host;
 pub mod pipeline;
 
 pub mod recording;
+#[forbid(unsafe_code)]
+pub mod state;
 
 pub mod compose;
 #[forbid(unsafe_code)]

@@ -65,11 +65,13 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(RunArgs {
             alerts,
+            state,
             stdout,
             human,
             host,
         }) => {
             settings.alerts.path = alerts.unwrap_or(settings.alerts.path);
+            settings.state.directory = state.unwrap_or(settings.state.directory);
             settings.alerts.stdout |= stdout || human;
             run::run(&settings, &host.root, shape(human))?;
             Ok(ExitCode::Success)

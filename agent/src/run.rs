@@ -27,7 +27,9 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{Event, Running, Time};
 use crate::pipeline::gap::{AgentState, Repair};
 use crate::pipeline::loss::Loss;
+use crate::pipeline::process_tree::TreeLimits;
 use crate::report::{Gaps, Losses, Pulse, heartbeat, say_totals};
+use crate::state::Keeper;
 
 /// How often the counters are compared with what came.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
         let mut agent = Agent::start(settings, root, shape)?;
         let mut kernel_log = KernelLog::new(&mut agent.source, settings)?;
         let mut reconcile = every(RECONCILE_INTERVAL);
+        let mut save = every(settings.state.save_interval);
         let mut heartbeat = settings.heartbeat.interval.map(every);
         agent.beat(AgentState::Armed);
         loop {
@@ -67,6 +70,8 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                 }
                 () = sleep_or_never(due) => agent.pipeline.handle_timeout(clock::now()),
                 _ = reconcile.tick() => agent.reconcile(),
+                _ = save.tick() => agent.keeper.save(agent.pipeline.tree()),
+                () = agent.keeper.finished() => {}
                 () = tick(&mut heartbeat) => agent.beat(AgentState::Watching),
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
@@ -75,7 +80,7 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
             }
             agent.deliver();
         }
-        agent.stop()
+        agent.stop().await
     })
 }
 
@@ -104,6 +109,7 @@ struct Agent {
     source: Source,
     pipeline: Pipeline,
     writer: Writer,
+    keeper: Keeper,
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
@@ -121,9 +127,12 @@ impl Agent {
         let identity = Identity::read(root);
         let writer = Writer::spawn(&settings.alerts).context("open the alert log")?;
         let mut pipeline = pipeline(settings)?;
+        let mut keeper = Keeper::new(&settings.state, identity.boot_id);
+        pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
         let mut source = attach(settings, &identity, root)?;
         let since = clock::now();
         take_in_running(&mut source, &mut pipeline)?;
+        pipeline.end_recall();
         if let Sight::Classic = source.sight() {
             tracing::warn!("half blind: {}", source.sight());
         }
@@ -131,6 +140,7 @@ impl Agent {
             kernel = identity.kernel,
             sight = %source.sight(),
             processes = pipeline.tree().len(),
+            recalled = keeper.counts().recalled,
             alerts = %settings.alerts.path.display(),
             rule = settings.rules.linux_iptables_firewall_modification.spec.identity.name,
             "armed"
@@ -149,6 +159,7 @@ impl Agent {
             source,
             pipeline,
             writer,
+            keeper,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             losses: Losses::default(),
@@ -298,7 +309,7 @@ impl Agent {
 
     /// Ends the watch, takes in what was seen until then, brings every open alert up to date and writes
     /// what waits.
-    fn stop(mut self) -> anyhow::Result<()> {
+    async fn stop(mut self) -> anyhow::Result<()> {
         self.source.detach().context("detach the sensor")?;
         while self.drain() > 0 {
             self.deliver();
@@ -314,8 +325,9 @@ impl Agent {
         self.beat(AgentState::Stopping);
         say_totals(&counters, &self.source, &self.pipeline);
         let written = self.writer.shutdown(STOP_DEADLINE);
+        let state = self.keeper.close(self.pipeline.tree(), STOP_DEADLINE).await;
         check_written(written)?;
-        tracing::info!(?written, "stopped");
+        tracing::info!(?written, ?state, "stopped");
         Ok(())
     }
 }

@@ -179,6 +179,8 @@ impl Agent {
             .arg(config)
             .args(["run", "--human", "--alerts"])
             .arg(folder.join("alerts.jsonl"))
+            .arg("--state")
+            .arg(folder.join("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::rule_file;
 use super::written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
+    StateConfig,
 };
 
 const BULK_RING_BYTES: u32 = 8 << 20;
@@ -19,12 +20,15 @@ const ALERTS_PATH: &str = "/var/log/wallwatch/alerts.jsonl";
 const ALERTS_GROUP: &str = "adm";
 const QUEUE_LINES: usize = 1024;
 const HEARTBEAT_INTERVAL_S: u64 = 60;
+const STATE_DIRECTORY: &str = "/var/lib/wallwatch";
+const SAVE_INTERVAL_S: u64 = 60;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub sensor: SensorSettings,
     pub alerts: AlertsSettings,
     pub heartbeat: HeartbeatSettings,
+    pub state: StateSettings,
     pub host: HostSettings,
     pub rules: RulesSettings,
 }
@@ -94,6 +98,14 @@ pub struct HeartbeatSettings {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    /// Where the agent keeps what the next run should remember.
+    pub directory: PathBuf,
+    /// How often that is written while the agent runs.
+    pub save_interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSettings {
     /// Takes the place of the host's own name in `dest`.
     pub name: Option<String>,
@@ -118,6 +130,7 @@ impl Settings {
             sensor,
             alerts,
             heartbeat: HeartbeatConfig { interval_s },
+            state,
             host: HostConfig { name },
             rules:
                 RulesConfig {
@@ -128,6 +141,7 @@ impl Settings {
             sensor: sensor_settings(sensor),
             alerts: alerts_settings(alerts),
             heartbeat: heartbeat_settings(interval_s),
+            state: state_settings(state),
             host: HostSettings {
                 name: name.map(|name| name.value),
             },
@@ -174,6 +188,17 @@ fn heartbeat_settings(interval_s: Option<Written<u64>>) -> HeartbeatSettings {
     let interval_s = or_default(interval_s, HEARTBEAT_INTERVAL_S);
     HeartbeatSettings {
         interval: (interval_s > 0).then(|| Duration::from_secs(interval_s)),
+    }
+}
+
+fn state_settings(config: StateConfig) -> StateSettings {
+    let StateConfig {
+        directory,
+        save_interval_s,
+    } = config;
+    StateSettings {
+        directory: or_default(directory, PathBuf::from(STATE_DIRECTORY)),
+        save_interval: Duration::from_secs(or_default(save_interval_s, SAVE_INTERVAL_S)),
     }
 }
 

@@ -52,6 +52,7 @@ fn an_empty_file_means_the_defaults() {
         sensor,
         alerts,
         heartbeat,
+        state,
         host,
         rules,
     } = settings("");
@@ -73,6 +74,13 @@ fn an_empty_file_means_the_defaults() {
             group: "adm".to_owned(),
             stdout: false,
             queue_lines: 1024,
+        }
+    );
+    assert_eq!(
+        state,
+        StateSettings {
+            directory: PathBuf::from("/var/lib/wallwatch"),
+            save_interval: Duration::from_secs(60),
         }
     );
     assert_eq!(host, HostSettings { name: None });
@@ -110,6 +118,11 @@ fn the_shipped_file_shows_every_key() {
         heartbeat: HeartbeatConfig {
             interval_s: Some(_),
         },
+        state:
+            StateConfig {
+                directory: Some(_),
+                save_interval_s: Some(_),
+            },
         host: HostConfig { name: Some(_) },
         rules:
             RulesConfig {
@@ -152,6 +165,9 @@ fn every_key_changes_what_it_names() {
         queue_lines = 65536
         [heartbeat]
         interval_s = 0
+        [state]
+        directory = "/tmp/s"
+        save_interval_s = 3600
         [rules.linux_iptables_firewall_modification]
         ports = ["22", "23"]
         port_count_min = 2
@@ -181,6 +197,13 @@ fn every_key_changes_what_it_names() {
             group: "siem".to_owned(),
             stdout: true,
             queue_lines: 65_536,
+        }
+    );
+    assert_eq!(
+        settings.state,
+        StateSettings {
+            directory: PathBuf::from("/tmp/s"),
+            save_interval: Duration::from_secs(3600),
         }
     );
     let spec = settings.rules.linux_iptables_firewall_modification.spec;
@@ -276,12 +299,15 @@ path = "alerts.jsonl"
 stdout = "yes"
 queue_lines = -1
 group = ""
+[state]
+directory = "state"
+save_interval_s = "60s"
 [host]
 name = "a\u001b[31mb"
 [rules.linux_iptables_firewall_modificatoin]
 "#,
         expect![[r#"
-            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `host`, `rules`
+            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `host`, `rules`
             c.toml:3: key `sensor.bulk_ring_bytes`: expected a power of two from "64KiB" to "1GiB", found "3MiB"
             c.toml:4: key `sensor.urgent_ring_bytes`: expected a power of two from "64KiB" to "64MiB", found "128MiB"
             c.toml:5: key `sensor.drain_delay_ms`: expected a whole number from 1 to 10, found 0
@@ -295,8 +321,10 @@ name = "a\u001b[31mb"
             c.toml:14: key `alerts.stdout`: expected `true` or `false`, found "yes"
             c.toml:15: key `alerts.queue_lines`: expected a whole number from 1 to 65536, found -1
             c.toml:16: key `alerts.group`: expected the name of a group, found ""
-            c.toml:18: key `host.name`: expected 1 to 253 visible characters, found "a\u{1b}[31mb"
-            c.toml:19: key `rules.linux_iptables_firewall_modificatoin`: unknown, did you mean `linux_iptables_firewall_modification`?"#]],
+            c.toml:18: key `state.directory`: expected an absolute path, found "state"
+            c.toml:19: key `state.save_interval_s`: expected a whole number from 1 to 3600, found "60s"
+            c.toml:21: key `host.name`: expected 1 to 253 visible characters, found "a\u{1b}[31mb"
+            c.toml:22: key `rules.linux_iptables_firewall_modificatoin`: unknown, did you mean `linux_iptables_firewall_modification`?"#]],
     );
 }
 
@@ -609,7 +637,7 @@ fn a_named_rule_file_takes_the_place_of_the_built_in_one() {
         .replace(directory.path().to_str().unwrap(), "DIR");
     expect![[r#"
         DIR/rule.toml:7: key `version`: expected a whole number from 1 to 4294967295, found "new"
-        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `host`, `rules`"#]]
+        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `host`, `rules`"#]]
     .assert_eq(&problems);
 }
 

@@ -26,6 +26,7 @@ pub struct Config {
     pub sensor: SensorConfig,
     pub alerts: AlertsConfig,
     pub heartbeat: HeartbeatConfig,
+    pub state: StateConfig,
     pub host: HostConfig,
     pub rules: RulesConfig,
 }
@@ -50,6 +51,12 @@ pub struct AlertsConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeartbeatConfig {
     pub interval_s: Option<Written<u64>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateConfig {
+    pub directory: Option<Written<PathBuf>>,
+    pub save_interval_s: Option<Written<u64>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +90,9 @@ impl Config {
             heartbeat: root
                 .section("heartbeat")
                 .map_or_else(Default::default, read_heartbeat),
+            state: root
+                .section("state")
+                .map_or_else(Default::default, read_state),
             host: root
                 .section("host")
                 .map_or_else(Default::default, read_host),
@@ -155,6 +165,15 @@ fn read_alerts(mut section: Section<'_>) -> AlertsConfig {
 fn read_heartbeat(mut section: Section<'_>) -> HeartbeatConfig {
     let config = HeartbeatConfig {
         interval_s: section.integer("interval_s", 0..=86_400),
+    };
+    section.finish();
+    config
+}
+
+fn read_state(mut section: Section<'_>) -> StateConfig {
+    let config = StateConfig {
+        directory: absolute_path(&mut section, "directory"),
+        save_interval_s: section.integer("save_interval_s", 1..=3600),
     };
     section.finish();
     config

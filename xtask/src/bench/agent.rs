@@ -74,6 +74,8 @@ impl Agent {
             .arg("run")
             .arg("--alerts")
             .arg(&alerts)
+            .arg("--state")
+            .arg(bench.folder.join("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
