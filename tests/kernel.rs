@@ -2,6 +2,7 @@
 //! they are skipped, aloud.
 
 mod flood;
+mod state;
 
 use std::ffi::OsStr;
 use std::fs;

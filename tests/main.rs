@@ -9,6 +9,5 @@ mod harness;
 mod kernel;
 mod procfs;
 mod replay;
-mod state;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;

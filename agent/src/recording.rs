@@ -24,9 +24,8 @@ use uuid::Uuid;
 use text::{Text, UnknownWord, exe_path, unknown_word};
 
 use crate::pipeline::cgroup::Cgroup;
-use crate::pipeline::decode::exec_guid;
 use crate::pipeline::exec::{
-    Argv, ArgvSource, Exec, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
+    Argv, ArgvSource, Exec, ExecGuid, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
 };
 
 /// Reads one line. The error says what was expected and at which column.
@@ -229,10 +228,9 @@ impl From<Written> for Exec {
             tgid: written.pid,
             start_ns: written.start_time.map_or(0, |start| start.0),
         };
-        let guid = written.guid.map_or_else(
-            || exec_guid(Uuid::nil(), process, time.boot_ns),
-            |text| named_guid(&text),
-        );
+        let guid = written.guid.map_or(ExecGuid::OfBoot(Uuid::nil()), |text| {
+            ExecGuid::Given(named_guid(&text))
+        });
         let argv = Argv::from_arguments(written.argv.iter().map(|text| &*text.0));
         Self {
             time,
@@ -297,7 +295,7 @@ impl From<&Exec> for Written {
         let texts = |argv: &Argv| argv.arguments().map(|text| Text(text.to_vec())).collect();
         Self {
             time: Seconds(exec.time.wall_ns),
-            guid: Some(exec.guid.to_string()),
+            guid: Some(exec.guid().to_string()),
             pid: exec.process.tgid,
             tid: Some(exec.tid),
             start_time: Some(Seconds(exec.process.start_ns)),

@@ -246,7 +246,7 @@ impl Watch {
             if let Event::Exec(exec) = &event
                 && exec.argv.arguments().any(|argument| argument == tag)
             {
-                seen.insert(exec.guid, ((**exec).clone(), now));
+                seen.insert(exec.guid(), ((**exec).clone(), now));
             }
             pipeline.handle_event(&event, now);
         })

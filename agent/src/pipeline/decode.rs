@@ -11,8 +11,8 @@ use wallwatch_common::{
 };
 
 use super::exec::{
-    Argv, ArgvSource, Event, ExePath, Exec, Exit, FileId, FileStat, Fork, Namespace, Namespaces,
-    ProcessKey, Time, Unknown,
+    Argv, ArgvSource, Event, ExePath, Exec, ExecGuid, Exit, FileId, FileStat, Fork, Namespace,
+    Namespaces, ProcessKey, Time, Unknown,
 };
 
 /// Decodes the records of one boot of one host.
@@ -144,7 +144,7 @@ impl Decoder {
         let bytes_full = fields.u64(offset_of!(ExecRecord, argv_bytes_full));
         Ok(Exec {
             time,
-            guid: exec_guid(self.boot_id, process, time.boot_ns),
+            guid: ExecGuid::OfBoot(self.boot_id),
             process,
             tid: fields.u32(offset_of!(ExecRecord, tid)),
             parent: ProcessKey {
@@ -201,15 +201,6 @@ impl Decoder {
             stderr_null: flag(ExecFlags::STDERR_NULL),
         })
     }
-}
-
-/// Names one exec for good: a UUIDv5 under the boot id of thread group, start and exec time.
-pub fn exec_guid(boot_id: Uuid, process: ProcessKey, exec_boot_ns: u64) -> Uuid {
-    let mut name = [0; 20];
-    name[..4].copy_from_slice(&process.tgid.to_be_bytes());
-    name[4..12].copy_from_slice(&process.start_ns.to_be_bytes());
-    name[12..].copy_from_slice(&exec_boot_ns.to_be_bytes());
-    Uuid::new_v5(&boot_id, &name)
 }
 
 fn fork(bytes: &[u8], time: Time) -> Result<Fork, DecodeError> {
@@ -582,19 +573,5 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             prop_assert!(decoder().decode(&bytes, 0).is_err());
         }
-    }
-
-    #[test]
-    fn a_second_exec_of_one_process_has_another_guid() {
-        let process = ProcessKey {
-            tgid: 5,
-            start_ns: 6,
-        };
-        let boot = Uuid::from_u128(1);
-        assert_ne!(exec_guid(boot, process, 7), exec_guid(boot, process, 8));
-        assert_ne!(
-            exec_guid(boot, process, 7),
-            exec_guid(Uuid::from_u128(2), process, 7)
-        );
     }
 }

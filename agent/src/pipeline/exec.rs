@@ -211,9 +211,7 @@ impl Argv {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
     pub time: Time,
-    /// Names this exec for good: boot, process, start and exec time. A second exec of one process
-    /// has another.
-    pub guid: Uuid,
+    pub guid: ExecGuid,
     pub process: ProcessKey,
     /// The thread that called `execve`.
     pub tid: u32,
@@ -263,7 +261,36 @@ pub struct Exec {
     pub stderr_null: bool,
 }
 
+/// What names an exec for good: a second exec of one process has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecGuid {
+    /// As a recording has it.
+    Given(Uuid),
+    /// A UUIDv5 under this boot's id, which is reckoned only when somebody asks: few execs are ever named.
+    OfBoot(Uuid),
+}
+
+impl ExecGuid {
+    /// The UUID of an exec of `process` at `exec_boot_ns`.
+    pub fn uuid(self, process: ProcessKey, exec_boot_ns: u64) -> Uuid {
+        match self {
+            Self::Given(uuid) => uuid,
+            Self::OfBoot(boot_id) => {
+                let mut name = [0; 20];
+                name[..4].copy_from_slice(&process.tgid.to_be_bytes());
+                name[4..12].copy_from_slice(&process.start_ns.to_be_bytes());
+                name[12..].copy_from_slice(&exec_boot_ns.to_be_bytes());
+                Uuid::new_v5(&boot_id, &name)
+            }
+        }
+    }
+}
+
 impl Exec {
+    pub fn guid(&self) -> Uuid {
+        self.guid.uuid(self.process, self.time.boot_ns)
+    }
+
     /// The script, when the file handed to `execve` was one: its name as given, for the kernel does not
     /// resolve it.
     pub fn script(&self) -> Option<&[u8]> {
@@ -323,7 +350,7 @@ pub enum Event {
 /// An exec to begin with, for tests.
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::{Argv, ExePath, Exec, Namespaces, ProcessKey, Time, Unknown, Uuid};
+    use super::{Argv, ExePath, Exec, ExecGuid, Namespaces, ProcessKey, Time, Unknown, Uuid};
 
     pub(crate) fn exec(arguments: &[&[u8]]) -> Exec {
         let process = ProcessKey {
@@ -332,7 +359,7 @@ pub(crate) mod sample {
         };
         Exec {
             time: Time::default(),
-            guid: Uuid::nil(),
+            guid: ExecGuid::Given(Uuid::nil()),
             process,
             tid: 1,
             parent: process,
@@ -395,6 +422,19 @@ mod tests {
             let argv = Argv::from_arguments(case.iter().copied());
             assert_eq!(argv.arguments().collect::<Vec<_>>(), *case);
         }
+    }
+
+    #[test]
+    fn a_second_exec_of_one_process_has_another_guid() {
+        let process = ProcessKey {
+            tgid: 5,
+            start_ns: 6,
+        };
+        let of_boot = |boot| ExecGuid::OfBoot(Uuid::from_u128(boot));
+        let guid = of_boot(1).uuid(process, 7);
+        assert_ne!(guid, of_boot(1).uuid(process, 8));
+        assert_ne!(guid, of_boot(2).uuid(process, 7));
+        assert_eq!(ExecGuid::Given(guid).uuid(process, 8), guid);
     }
 
     #[test]

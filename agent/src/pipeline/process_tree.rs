@@ -320,15 +320,18 @@ impl ProcessTree {
         }
         self.bytes += image.bytes();
         self.count += 1;
-        self.processes.entry(key.tgid).or_default().push(Process {
-            start_ns: key.start_ns,
-            creator,
-            image,
-            exec_time: None,
-            children: 0,
-            ended: false,
-            recalled: false,
-        });
+        self.processes
+            .entry(key.tgid)
+            .or_insert_with(one)
+            .push(Process {
+                start_ns: key.start_ns,
+                creator,
+                image,
+                exec_time: None,
+                children: 0,
+                ended: false,
+                recalled: false,
+            });
     }
 
     /// Gives a process its creator where none was known.
@@ -480,6 +483,11 @@ impl ProcessTree {
         let index = generation(generations, key)?;
         Some(&mut generations[index])
     }
+}
+
+/// Room for one generation. A vector would begin with four, and hardly any number is used twice.
+fn one() -> Vec<Process> {
+    Vec::with_capacity(1)
 }
 
 /// Bytes of the whole command line when it is joined by spaces: without the NUL at its end.

@@ -173,7 +173,7 @@ fn check_recorded(exec: &Exec) {
     let line = recording::write_line(exec).expect("every exec can be written");
     let read = recording::parse_line(&line).expect("what was written is read");
     assert_eq!(read.time.wall_ns, exec.time.wall_ns);
-    assert_eq!(read.guid, exec.guid);
+    assert_eq!(read.guid(), exec.guid());
     assert_eq!((read.process, read.parent), (exec.process, exec.parent));
     assert_eq!((&read.exe, &read.parent_exe), (&exec.exe, &exec.parent_exe));
     assert!(read.argv.arguments().eq(exec.argv.arguments()));

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::pipeline::exec::ExePath;
 use crate::pipeline::exec::sample;
+use crate::pipeline::exec::{ExePath, ExecGuid};
 
 /// The exec of one canary, as the sensor reports it.
 fn canary(tag: &str, port: &str, at_ns: u64) -> Exec {
@@ -12,7 +12,7 @@ fn canary(tag: &str, port: &str, at_ns: u64) -> Exec {
             boot_ns: at_ns,
             wall_ns: at_ns,
         },
-        guid: Uuid::from_u128(at_ns.into()),
+        guid: ExecGuid::Given(Uuid::from_u128(at_ns.into())),
         exe: ExePath::Known(b"/usr/bin/wallwatch".as_slice().into()),
         parent_exe: ExePath::Known(b"/usr/bin/wallwatch".as_slice().into()),
         ..sample::exec(&arguments)
@@ -78,7 +78,7 @@ fn an_alert_that_was_changed_on_its_way_is_found_out() {
     let alert = alerts(tag, &flock).remove(0);
     let seen = flock
         .into_iter()
-        .map(|exec| (exec.guid, (exec.clone(), exec.time)));
+        .map(|exec| (exec.guid(), (exec.clone(), exec.time)));
     let seen = BTreeMap::from_iter(seen);
     let settings = crate::config::parse(Path::new("x").into(), "").unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -93,7 +93,7 @@ fn excerpt_bytes(excerpt: &Excerpt) -> usize {
 fn evidence(exec: &Exec, process_text: Excerpt, port: Option<&str>) -> Evidence {
     Evidence {
         time: exec.time,
-        guid: exec.guid,
+        guid: exec.guid(),
         process: exec.process,
         exe: exec.exe.clone(),
         exe_deleted: exec.exe_deleted,

@@ -13,7 +13,7 @@ use super::Detector;
 use super::bounds::Limits;
 use super::rule::{Rule, RuleSpec, WindowSpec};
 use crate::pipeline::alert::{Alert, RuleIdentity, Severity, WindowMode};
-use crate::pipeline::exec::{Argv, ExePath, Exec, Namespaces, ProcessKey, Time};
+use crate::pipeline::exec::{Argv, ExePath, Exec, ExecGuid, Namespaces, ProcessKey, Time};
 
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const SECOND: u64 = 1_000 * MS;
@@ -86,7 +86,10 @@ fn shell(at_ns: u64, script: &str) -> Exec {
     let arguments = [b"sh".as_slice(), b"-c", script.as_bytes()];
     Exec {
         time: time(at_ns),
-        guid: Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{at_ns} {script}").as_bytes()),
+        guid: ExecGuid::Given(Uuid::new_v5(
+            &Uuid::NAMESPACE_OID,
+            format!("{at_ns} {script}").as_bytes(),
+        )),
         process: ProcessKey {
             tgid: 1000,
             start_ns: 1,

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Image, Process, ProcessTree, TICK_NS};
+use super::{Image, Process, ProcessTree, TICK_NS, one};
 use crate::pipeline::exec::{ExePath, FileId, ProcessKey, Running, Time, Unknown};
 
 /// A process as the tree knows it.
@@ -168,7 +168,7 @@ impl ProcessTree {
         });
         self.bytes += image.bytes();
         self.count += 1;
-        let generations = self.processes.entry(process.tgid).or_default();
+        let generations = self.processes.entry(process.tgid).or_insert_with(one);
         // A number is used again only when its process has ended.
         for older in generations.iter_mut() {
             older.ended = true;

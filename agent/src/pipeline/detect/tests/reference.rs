@@ -23,7 +23,7 @@ pub(super) struct Sample {
 impl Sample {
     pub(super) fn exec(&self) -> Exec {
         let mut exec = shell(self.at, &self.script());
-        exec.guid = Uuid::from_u128(self.number);
+        exec.guid = ExecGuid::Given(Uuid::from_u128(self.number));
         exec.process.tgid = self.pid;
         exec.parent.tgid = self.parent;
         exec

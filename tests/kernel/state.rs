@@ -10,8 +10,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::can_run;
 use crate::harness::{Agent, PATIENCE, is_of, json_lines, stub_in};
-use crate::kernel::can_run;
 
 #[test]
 fn a_process_leads_to_its_origin_though_the_agent_was_stopped_in_between() {
