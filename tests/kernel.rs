@@ -311,8 +311,8 @@ fn run_memfd() {
 }
 
 #[test]
-fn a_path_is_whole_however_deep_and_unknown_beyond_the_kernels_own_bound() {
-    if !can_run("a_path_is_whole_however_deep_and_unknown_beyond_the_kernels_own_bound") {
+fn a_path_is_whole_however_deep_and_beyond_the_kernels_own_bound_it_is_told() {
+    if !can_run("a_path_is_whole_however_deep_and_beyond_the_kernels_own_bound_it_is_told") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -355,6 +355,14 @@ fn a_path_is_whole_however_deep_and_unknown_beyond_the_kernels_own_bound() {
         .expect("the longest");
     assert_eq!(unknown["exe"], Value::Null);
     assert_eq!(unknown["exe_unknown"], "unfinished");
+
+    let mut agent = Agent::run("");
+    let again = tempfile::tempdir().unwrap();
+    run_beyond_path_max(again.path());
+    let alert =
+        agent.wait_for_alert(|alert| alert["rule"]["name"] == "Executable Path Beyond PATH_MAX");
+    assert_eq!(alert["execs"][0]["executable_unknown"], "unfinished");
+    agent.stop();
 }
 
 /// Runs a program whose path has more than 4096 bytes, step by step from open folders.

@@ -13,7 +13,7 @@ pub mod loss;
 pub mod process_tree;
 
 use alert::{Alert, Ancestor};
-use detect::Detector;
+use detect::{Detector, OverlongPaths};
 use exec::{Event, ExePath, Exec, Time, Unknown};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
@@ -31,6 +31,7 @@ pub struct Missed {
 pub struct Pipeline {
     tree: ProcessTree,
     detector: Detector,
+    overlong: OverlongPaths,
 }
 
 impl Pipeline {
@@ -38,12 +39,14 @@ impl Pipeline {
         Self {
             tree: ProcessTree::new(tree_limits),
             detector,
+            overlong: OverlongPaths::default(),
         }
     }
 
     pub fn handle_event(&mut self, event: &Event, now: Time) {
         self.tree.handle_event(event);
         if let Event::Exec(exec) = event {
+            self.overlong.handle_exec(exec);
             if self.tree.parent_is_replaced(exec) {
                 self.detector.handle_exec(&with_parent_replaced(exec), now);
             } else {
@@ -112,7 +115,10 @@ impl Pipeline {
     }
 
     pub fn next_alert(&mut self) -> Option<Alert> {
-        let mut alert = self.detector.next_alert()?;
+        let mut alert = self
+            .detector
+            .next_alert()
+            .or_else(|| self.overlong.next_alert())?;
         alert.ancestry = self.tree.lineage(alert.parent);
         if alert.ancestry.is_empty() {
             alert.ancestry.push(parent_alone(&alert));
@@ -122,6 +128,11 @@ impl Pipeline {
 
     pub fn detector(&self) -> &Detector {
         &self.detector
+    }
+
+    /// Execs with a path beyond `PATH_MAX` that were counted and not told.
+    pub fn overlong_repeated(&self) -> u64 {
+        self.overlong.repeated()
     }
 
     pub fn tree(&self) -> &ProcessTree {

@@ -490,6 +490,7 @@ mod tests {
             exec.parent_exe = ExePath::Unknown(Unknown::Changed);
             exec.user = Some("root".into());
             exec.exe_deleted = true;
+            exec.guid = ExecGuid::Given(exec.guid());
             let line = write_line(&exec).unwrap();
             prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
             prop_assert_eq!(parse_line(&line).unwrap(), exec);

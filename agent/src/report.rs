@@ -246,6 +246,7 @@ pub fn say_totals(counters: &Counters, source: &Source, pipeline: &Pipeline) {
         parent_path_unknown = counters.get(Counter::ParentPathUnknown),
         cgroups_received = received.cgroups,
         cgroups_dropped = counters.get(Counter::CgroupDropped),
+        overlong_repeated = pipeline.overlong_repeated(),
         tree = ?pipeline.tree().counters(),
         detector = ?pipeline.detector().counters(),
         "totals"

@@ -60,7 +60,7 @@ fn the_canary_goes_through_sensor_pipeline_and_log_and_leaves_nothing() {
     assert_eq!(values["written_to"].as_str(), log_folder.to_str());
     let us = |leg: &str| values[leg].as_u64().unwrap();
     let legs = ["exec_to_record_us", "exec_to_alert_us", "exec_to_disk_us"].map(us);
-    assert!(legs.is_sorted() && legs[0] > 0, "{legs:?}");
+    assert!(legs.is_sorted() && legs[2] > 0, "{legs:?}");
     assert_eq!(fs::read_dir(log_folder).unwrap().count(), 0);
 
     let counters = check(&report, "counters");

@@ -27,9 +27,12 @@ pub mod finding;
 
 pub mod suppress;
 
+pub mod overlong;
+
 pub mod bounds;
 
 pub use self::bounds::{DetectorCounters, DetectorLevels, Limits};
+pub use self::overlong::OverlongPaths;
 pub use self::rule::{Rule, RuleError};
 
 use std::collections::VecDeque;

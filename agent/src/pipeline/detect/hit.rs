@@ -90,7 +90,7 @@ fn excerpt_bytes(excerpt: &Excerpt) -> usize {
     parts.map(|part| size_of_val(part) + part.bytes.len()).sum()
 }
 
-fn evidence(exec: &Exec, process_text: Excerpt, port: Option<&str>) -> Evidence {
+pub fn evidence(exec: &Exec, process_text: Excerpt, port: Option<&str>) -> Evidence {
     Evidence {
         time: exec.time,
         guid: exec.guid(),
