@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! apt ── kernel ──┐
-//! payload ────────┼─ guest ── initramfs ── qemu ── console ── report
-//! modules ────────┘
+//! payload ────────┼─ guest ── initramfs ── qemu ── console ── report ── docs
+//! modules ────────┘          native ───────────────────┘
 //! ```
 //!
 //! A kernel comes from the Debian mirror that apt uses here, signatures checked
@@ -11,7 +11,7 @@
 //! machine's own iptables, shells and the statically linked tests, so that a
 //! boot needs neither a disk image nor a network.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
@@ -21,13 +21,18 @@ use self::kernel::{Kernel, Store};
 use self::payload::{Payload, Workspace};
 use self::report::Report;
 pub(crate) use self::series::Series;
+use self::subject::Subject;
+use crate::cmd;
 
 mod apt;
 mod console;
+mod docs;
+mod facts;
 mod guest;
 mod initramfs;
 mod kernel;
 mod modules;
+mod native;
 mod packages;
 mod payload;
 mod qemu;
@@ -35,21 +40,26 @@ mod report;
 mod requirements;
 mod series;
 mod sources;
+mod subject;
 
 const TIMEOUT_S: u64 = 900;
 const FILTER: &str = "kernel::";
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Kernel series to boot; repeat for several, all when absent
+    /// Kernel series to boot, or `native`; repeat for several, everything when absent
     #[arg(long = "kernel", value_name = "SERIES", value_enum)]
-    pub(crate) kernels: Vec<Series>,
+    kernels: Vec<Subject>,
 
-    /// Time limit of one guest, from power-on to power-off, in seconds
+    /// Write what was seen to agent/docs/kernels.md; rows of other kernels stay
+    #[arg(long, conflicts_with = "filter")]
+    write_docs: bool,
+
+    /// Time limit of one kernel, of a guest from power-on to power-off, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT_S)]
     pub(crate) timeout_s: u64,
 
-    /// Which tests to run in the guest: a filter of the test harness
+    /// Which tests to run on each kernel: a filter of the test harness
     #[arg(long, value_name = "FILTER", default_value = FILTER)]
     pub(crate) filter: String,
 
@@ -71,10 +81,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// These kernels, everything else as the command line has it by default.
+    /// These series, every one when none is given; everything else as the command line has it by default.
     pub(crate) fn of(kernels: Vec<Series>) -> Self {
+        let kernels = if kernels.is_empty() {
+            Series::ALL.to_vec()
+        } else {
+            kernels
+        };
         Self {
-            kernels,
+            kernels: kernels.into_iter().map(Subject::Guest).collect(),
+            write_docs: false,
             timeout_s: TIMEOUT_S,
             filter: FILTER.to_owned(),
             offline: false,
@@ -85,35 +101,28 @@ impl Options {
     }
 }
 
-/// Builds the tests and runs them in one guest for each kernel.
+/// Builds the tests and runs them on each kernel.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::locate()?;
+    let store = Store::new(workspace.vm_dir());
     if options.list {
-        return list(&Store::new(workspace.vm_dir()));
+        return list(&store);
     }
-    requirements::check()?;
+    if options.write_docs {
+        docs::check()?;
+    }
+    let subjects = wanted(options);
+    if subjects.iter().any(|subject| *subject != Subject::Native) {
+        requirements::check()?;
+    }
     let payload = Payload::build(&workspace, &options.filter)?;
-    run_payload(options, workspace.vm_dir(), &payload)
-}
-
-/// Boots every wanted kernel, one after the other: the guests emulate several
-/// processors each, and two at a time would only make both miss their limits.
-pub(crate) fn run_payload(options: &Options, vm_dir: PathBuf, payload: &Payload) -> Result<()> {
-    std::fs::create_dir_all(&vm_dir).with_context(|| format!("create {}", vm_dir.display()))?;
-    let store = Store::new(vm_dir.clone());
-    let guest = Guest::new(payload)?;
-
-    let mut reports = Vec::new();
-    for series in wanted(options) {
-        let report = match store.provide(series, options) {
-            Ok(kernel) => boot(options, &vm_dir, &guest, &kernel)?,
-            Err(error) => Report::without_kernel(series, &error),
-        };
-        reports.push(report);
-    }
+    let reports = run_all(options, &subjects, &workspace.vm_dir(), &store, &payload)?;
 
     println!("\n{}", report::table(&reports));
-    report::write_summary(&reports, &vm_dir.join("summary.json"))?;
+    report::write_summary(&reports, &workspace.vm_dir().join("summary.json"))?;
+    if options.write_docs {
+        docs::write(&reports)?;
+    }
     let failed: Vec<_> = reports
         .iter()
         .filter(|report| !report.is_pass())
@@ -123,13 +132,51 @@ pub(crate) fn run_payload(options: &Options, vm_dir: PathBuf, payload: &Payload)
     Ok(())
 }
 
-fn wanted(options: &Options) -> Vec<Series> {
-    if options.kernels.is_empty() {
-        return Series::ALL.to_vec();
+/// One kernel after the other: the guests emulate several processors each, and two at a time would
+/// only make both miss their limits.
+fn run_all(
+    options: &Options,
+    subjects: &[Subject],
+    vm_dir: &Path,
+    store: &Store,
+    payload: &Payload,
+) -> Result<Vec<Report>> {
+    std::fs::create_dir_all(vm_dir).with_context(|| format!("create {}", vm_dir.display()))?;
+    let mut guest = None;
+    let mut reports = Vec::new();
+    for subject in subjects {
+        let report = match *subject {
+            Subject::Native => native::run(payload, options.timeout_s)?,
+            Subject::Guest(series) => match store.provide(series, options) {
+                Ok(kernel) => {
+                    let guest = match &mut guest {
+                        Some(guest) => guest,
+                        none => none.insert(Guest::new(payload)?),
+                    };
+                    boot(options, vm_dir, guest, &kernel)?
+                }
+                Err(error) => Report::without_kernel(series, &error),
+            },
+        };
+        reports.push(report);
     }
-    let mut kernels = options.kernels.clone();
-    kernels.sort();
-    kernels.dedup();
+    Ok(reports)
+}
+
+/// Everything when nothing is named, but for the kernel that runs here, which is not for a plain user.
+fn wanted(options: &Options) -> Vec<Subject> {
+    if !options.kernels.is_empty() {
+        let mut kernels = options.kernels.clone();
+        kernels.sort();
+        kernels.dedup();
+        return kernels;
+    }
+    let (kernels, left_out): (Vec<_>, Vec<_>) = Subject::ALL
+        .into_iter()
+        .partition(|subject| *subject != Subject::Native || cmd::is_root());
+    for subject in left_out {
+        println!("LEFT OUT: {}: its tests want root", subject.name());
+    }
     kernels
 }
 
@@ -156,7 +203,7 @@ fn boot(options: &Options, vm_dir: &Path, guest: &Guest, kernel: &Kernel) -> Res
         std::fs::remove_file(&initramfs)
             .with_context(|| format!("remove {}", initramfs.display()))?;
     }
-    Ok(Report::new(kernel, &console, timing))
+    Ok(Report::of_guest(kernel, console, timing))
 }
 
 fn list(store: &Store) -> Result<()> {

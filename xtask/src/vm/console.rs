@@ -4,6 +4,8 @@
 //! WALLWATCH-VM-KERNEL <uname -r>      the guest's init runs
 //! WALLWATCH-VM-WARNING <text>         something is missing, the tests decide whether it matters
 //! WALLWATCH-VM-START                  the tests begin
+//! WALLWATCH-VM-SIGHT <text>           what the agent says it sees
+//! WALLWATCH-VM-DESCRIPTOR <fields>    one of the agent's programs or links
 //! test result: ok. 3 passed; …        from the test harness
 //! WALLWATCH-VM-EXIT <status>          the tests ended
 //! Kernel panic - not syncing: …       from the kernel; nothing follows
@@ -11,12 +13,15 @@
 //! Programs under test write to the console too, without a care for whole
 //! lines: a mark counts wherever it stands in the line.
 
+use super::facts::Facts;
+
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Console {
     pub(crate) release: Option<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) has_started: bool,
     pub(crate) tests: Tests,
+    pub(crate) facts: Facts,
     exit_status: Option<i32>,
     panic: Option<String>,
 }
@@ -36,6 +41,10 @@ impl Console {
             self.warnings.push(warning.to_owned());
         } else if line.contains("WALLWATCH-VM-START") {
             self.has_started = true;
+        } else if let Some(sight) = after(line, "WALLWATCH-VM-SIGHT ") {
+            self.facts.read_sight(sight);
+        } else if let Some(fields) = after(line, "WALLWATCH-VM-DESCRIPTOR ") {
+            self.facts.read_descriptor(fields);
         } else if let Some(status) = after(line, "WALLWATCH-VM-EXIT ") {
             self.exit_status = status.parse().ok();
         } else if let Some(counts) = after(line, "test result: ") {

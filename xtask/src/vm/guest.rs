@@ -12,7 +12,7 @@ use super::apt;
 use super::initramfs::Tree;
 use super::kernel::Kernel;
 use super::modules::Selection;
-use super::payload::Payload;
+use super::payload::{PROBE, PROBE_NAME, Payload};
 use super::requirements;
 
 /// Everything but the kernel's modules, which differ from guest to guest.
@@ -237,7 +237,8 @@ fn add_payload(tree: &mut Tree, payload: &Payload) -> Result<()> {
             fs::read(&program.file).with_context(|| format!("read {}", program.file.display()))?;
         tree.file(&format!("wallwatch/{}", program.name), 0o755, data);
     }
-    tree.file("wallwatch/run", 0o755, payload.script());
+    tree.file("wallwatch/run", 0o755, payload.script("/wallwatch", true));
+    tree.file(&format!("wallwatch/{PROBE_NAME}"), 0o755, PROBE);
     Ok(())
 }
 

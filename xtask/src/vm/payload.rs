@@ -10,10 +10,9 @@ use anyhow::{Context, Result, ensure};
 use super::apt;
 
 pub(crate) struct Payload {
-    /// Each becomes `/wallwatch/<name>`.
+    /// Each becomes `<folder>/<name>`, in a guest `/wallwatch/<name>`.
     pub(crate) programs: Vec<Program>,
-    pub(crate) environment: Vec<(&'static str, String)>,
-    /// A program's name and its arguments.
+    /// Name of the test program and its arguments.
     pub(crate) command: Vec<String>,
 }
 
@@ -33,6 +32,10 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Debug information would make up most of the initramfs.
 const FLAGS: &str = "-C target-feature=+crt-static -C strip=debuginfo";
 const TESTS: &str = "kernel-tests";
+
+pub(crate) const PROBE_NAME: &str = "probe.sh";
+/// What [`super::facts`] reads is printed by this.
+pub(crate) const PROBE: &str = include_str!("guest/probe.sh");
 
 impl Payload {
     pub(crate) fn build(workspace: &Workspace, filter: &str) -> Result<Self> {
@@ -58,26 +61,29 @@ impl Payload {
 
         Ok(Self {
             programs,
-            environment: vec![
-                ("WALLWATCH_BIN", "/wallwatch/wallwatch".to_owned()),
-                ("WALLWATCH_STUB", "/wallwatch/malware-stub".to_owned()),
-                ("WALLWATCH_VM", "1".to_owned()),
-                ("RUST_BACKTRACE", "1".to_owned()),
-            ],
             command: [TESTS, filter, "--test-threads=1", "--nocapture"]
                 .map(str::to_owned)
                 .to_vec(),
         })
     }
 
-    /// `/wallwatch/run`, which the guest's init starts.
-    pub(crate) fn script(&self) -> String {
+    /// The script that asks the kernel about the programs, then runs the tests; `folder` holds it and
+    /// everything else. `WALLWATCH_VM` tells the tests that everything is slow.
+    pub(crate) fn script(&self, folder: &str, is_guest: bool) -> String {
         let mut script = "#!/bin/sh\n".to_owned();
-        for (name, value) in &self.environment {
-            script.push_str(&format!("export {name}={}\n", quote(value)));
+        for (name, value) in [
+            ("WALLWATCH_BIN", format!("{folder}/wallwatch")),
+            ("WALLWATCH_STUB", format!("{folder}/malware-stub")),
+            ("RUST_BACKTRACE", "1".to_owned()),
+        ] {
+            script.push_str(&format!("export {name}={}\n", quote(&value)));
         }
+        if is_guest {
+            script.push_str("export WALLWATCH_VM=1\n");
+        }
+        script.push_str(&format!("sh {}/{PROBE_NAME}\n", quote(folder)));
         let words: Vec<_> = self.command.iter().map(|word| quote(word)).collect();
-        script.push_str(&format!("exec /wallwatch/{}\n", words.join(" ")));
+        script.push_str(&format!("exec {}/{}\n", quote(folder), words.join(" ")));
         script
     }
 }
@@ -190,12 +196,15 @@ mod tests {
     fn the_script_quotes_what_the_shell_would_read() {
         let payload = Payload {
             programs: Vec::new(),
-            environment: vec![("A", "it's $HOME".to_owned())],
-            command: vec!["tests".to_owned(), "kernel::".to_owned()],
+            command: vec!["tests".to_owned(), "it's $HOME".to_owned()],
         };
-        assert_eq!(
-            payload.script(),
-            "#!/bin/sh\nexport A='it'\\''s $HOME'\nexec /wallwatch/'tests' 'kernel::'\n"
+        let script = payload.script("/w", true);
+        assert!(
+            script.ends_with(
+                "export WALLWATCH_VM=1\nsh '/w'/probe.sh\nexec '/w'/'tests' 'it'\\''s $HOME'\n"
+            ),
+            "{script}"
         );
+        assert!(!payload.script("/w", false).contains("WALLWATCH_VM"));
     }
 }

@@ -1,72 +1,88 @@
-//! The outcome of every guest, for a reader and for a machine.
+//! The outcome on every kernel, for a reader and for a machine.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::console::{Console, Tests};
+use super::facts::Facts;
 use super::kernel::Kernel;
 use super::qemu::Timing;
 use super::series::Series;
+use super::subject::NATIVE;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) kernel: &'static str,
-    /// As the guest's own `uname -r` says it.
-    release: Option<String>,
-    accelerator: Option<&'static str>,
+    /// As the kernel's own `uname -r` says it.
+    pub(crate) release: Option<String>,
+    /// Of the processor, as Rust calls it.
+    pub(crate) architecture: &'static str,
+    /// Absent for the kernel that runs here already.
+    pub(crate) accelerator: Option<&'static str>,
     boot_s: Option<f64>,
-    total_s: Option<f64>,
-    passed: u32,
+    pub(crate) total_s: Option<f64>,
+    pub(crate) passed: u32,
     failed: u32,
     skipped: u32,
-    warnings: Vec<String>,
-    /// Absent when the guest passed.
-    failure: Option<String>,
+    pub(crate) warnings: Vec<String>,
+    /// Absent when every test passed.
+    pub(crate) failure: Option<String>,
+    #[serde(skip)]
+    pub(crate) facts: Facts,
 }
 
 impl Report {
-    pub(crate) fn new(kernel: &Kernel, console: &Console, timing: Timing) -> Self {
-        let Tests {
-            passed,
-            failed,
-            skipped,
-        } = console.tests;
-        let failure = if timing.is_timed_out {
-            Some(format!(
-                "out of time after {:.0} s",
-                timing.total.as_secs_f64()
-            ))
-        } else {
-            console.failure(&kernel.release)
-        };
+    pub(crate) fn of_guest(kernel: &Kernel, console: Console, timing: Timing) -> Self {
+        let out_of_time = timing
+            .is_timed_out
+            .then(|| format!("out of time after {:.0} s", timing.total.as_secs_f64()));
         Self {
-            kernel: kernel.series.name(),
-            release: console.release.clone(),
             accelerator: Some(timing.accelerator.name()),
             boot_s: timing.boot.map(|boot| tenths(boot.as_secs_f64())),
             total_s: Some(tenths(timing.total.as_secs_f64())),
-            passed,
-            failed,
-            skipped,
-            warnings: console.warnings.clone(),
-            failure,
+            failure: out_of_time.or_else(|| console.failure(&kernel.release)),
+            ..Self::of_console(kernel.series.name(), console)
+        }
+    }
+
+    /// Of the kernel that runs here already, whose release is known beforehand.
+    pub(crate) fn of_native(release: &str, console: Console, total: Duration) -> Self {
+        Self {
+            total_s: Some(tenths(total.as_secs_f64())),
+            failure: console.failure(release),
+            ..Self::of_console(NATIVE, console)
         }
     }
 
     pub(crate) fn without_kernel(series: Series, error: &anyhow::Error) -> Self {
         Self {
-            kernel: series.name(),
-            release: None,
+            failure: Some(format!("{error:#}")),
+            ..Self::of_console(series.name(), Console::default())
+        }
+    }
+
+    fn of_console(kernel: &'static str, console: Console) -> Self {
+        let Tests {
+            passed,
+            failed,
+            skipped,
+        } = console.tests;
+        Self {
+            kernel,
+            release: console.release,
+            architecture: std::env::consts::ARCH,
             accelerator: None,
             boot_s: None,
             total_s: None,
-            passed: 0,
-            failed: 0,
-            skipped: 0,
-            warnings: Vec::new(),
-            failure: Some(format!("{error:#}")),
+            passed,
+            failed,
+            skipped,
+            warnings: console.warnings,
+            failure: None,
+            facts: console.facts,
         }
     }
 
