@@ -9,12 +9,15 @@
 //! A kernel comes from the Debian mirror that apt uses here, signatures checked
 //! by apt itself; nothing is installed. The guest is one initramfs with this
 //! machine's own iptables, shells and the statically linked tests, so that a
-//! boot needs neither a disk image nor a network.
+//! boot needs neither a disk image nor a network. A guest of another
+//! architecture gets Debian's programs for it, and tests that are compiled for it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use self::architecture::Architecture;
 use self::console::Console;
 use self::guest::Guest;
 use self::kernel::{Kernel, Store};
@@ -22,9 +25,12 @@ use self::payload::{Payload, Workspace};
 use self::report::Report;
 pub(crate) use self::series::Series;
 use self::subject::Subject;
+use self::toolchain::Toolchain;
+use self::userland::Userland;
 use crate::cmd;
 
 mod apt;
+mod architecture;
 mod console;
 mod docs;
 mod facts;
@@ -41,8 +47,11 @@ mod requirements;
 mod series;
 mod sources;
 mod subject;
+mod toolchain;
+mod userland;
 
-const TIMEOUT_S: u64 = 900;
+/// Several times what an emulated guest takes on an idle machine.
+const TIMEOUT_S: u64 = 1800;
 const FILTER: &str = "kernel::";
 
 #[derive(Debug, Clone, clap::Args)]
@@ -112,14 +121,32 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         docs::check()?;
     }
     let subjects = wanted(options);
-    if subjects.iter().any(|subject| *subject != Subject::Native) {
-        requirements::check()?;
+    requirements::check(&subjects)?;
+    let payload = Payload::build(&workspace, &Toolchain::native(), &options.filter)?;
+    let vm_dir = workspace.vm_dir();
+    std::fs::create_dir_all(&vm_dir).with_context(|| format!("create {}", vm_dir.display()))?;
+    let mut guests = Guests {
+        options,
+        workspace: &workspace,
+        payload: &payload,
+        ready: BTreeMap::new(),
+    };
+    let mut reports = Vec::new();
+    // One after the other: the guests emulate several processors each, and two at a time would only
+    // make both miss their limits.
+    for subject in subjects {
+        let report = match subject {
+            Subject::Native => native::run(&payload, options.timeout_s)?,
+            Subject::Guest(series) => match guests.provide(series, &store) {
+                Ok((kernel, guest)) => boot(options, &vm_dir, guest, &kernel)?,
+                Err(error) => Report::without_kernel(series, &error),
+            },
+        };
+        reports.push(report);
     }
-    let payload = Payload::build(&workspace, &options.filter)?;
-    let reports = run_all(options, &subjects, &workspace.vm_dir(), &store, &payload)?;
 
     println!("\n{}", report::table(&reports));
-    report::write_summary(&reports, &workspace.vm_dir().join("summary.json"))?;
+    report::write_summary(&reports, &vm_dir.join("summary.json"))?;
     if options.write_docs {
         docs::write(&reports)?;
     }
@@ -132,35 +159,40 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One kernel after the other: the guests emulate several processors each, and two at a time would
-/// only make both miss their limits.
-fn run_all(
-    options: &Options,
-    subjects: &[Subject],
-    vm_dir: &Path,
-    store: &Store,
-    payload: &Payload,
-) -> Result<Vec<Report>> {
-    std::fs::create_dir_all(vm_dir).with_context(|| format!("create {}", vm_dir.display()))?;
-    let mut guest = None;
-    let mut reports = Vec::new();
-    for subject in subjects {
-        let report = match *subject {
-            Subject::Native => native::run(payload, options.timeout_s)?,
-            Subject::Guest(series) => match store.provide(series, options) {
-                Ok(kernel) => {
-                    let guest = match &mut guest {
-                        Some(guest) => guest,
-                        none => none.insert(Guest::new(payload)?),
-                    };
-                    boot(options, vm_dir, guest, &kernel)?
-                }
-                Err(error) => Report::without_kernel(series, &error),
-            },
-        };
-        reports.push(report);
+/// What runs in the guests, made once for each architecture and not before it is wanted.
+struct Guests<'a> {
+    options: &'a Options,
+    workspace: &'a Workspace,
+    /// This machine's own architecture's.
+    payload: &'a Payload,
+    ready: BTreeMap<Architecture, Guest>,
+}
+
+impl Guests<'_> {
+    fn provide(&mut self, series: Series, store: &Store) -> Result<(Kernel, &Guest)> {
+        let kernel = store.provide(series, self.options)?;
+        let architecture = series.architecture();
+        if !self.ready.contains_key(&architecture) {
+            let guest = self
+                .make(series)
+                .with_context(|| format!("make a guest for {}", architecture.name()))?;
+            self.ready.insert(architecture, guest);
+        }
+        Ok((kernel, &self.ready[&architecture]))
     }
-    Ok(reports)
+
+    fn make(&self, series: Series) -> Result<Guest> {
+        let vm_dir = self.workspace.vm_dir();
+        let userland = Userland::provide(series, &vm_dir, self.options)?;
+        match series.architecture() {
+            Architecture::Amd64 => Guest::new(self.payload, &userland),
+            Architecture::Arm64 => {
+                let toolchain = Toolchain::arm64(&vm_dir, self.options)?;
+                let payload = Payload::build(self.workspace, &toolchain, &self.options.filter)?;
+                Guest::new(&payload, &userland)
+            }
+        }
+    }
 }
 
 /// Everything when nothing is named, but for the kernel that runs here, which is not for a plain user.
@@ -188,6 +220,7 @@ fn boot(options: &Options, vm_dir: &Path, guest: &Guest, kernel: &Kernel) -> Res
         .with_context(|| format!("build initramfs for {}", kernel.release))?;
 
     let machine = qemu::Machine {
+        architecture: kernel.series.architecture(),
         kernel: &kernel.image,
         initramfs: &initramfs,
         log: &vm_dir.join(format!("{name}.log")),

@@ -3,11 +3,12 @@
 //! suites away from the machine's own, so that nothing can be installed from them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::architecture::Architecture;
 use super::packages::{self, Package};
 use super::sources::{Mirror, Source};
 
@@ -15,16 +16,23 @@ pub(crate) struct Apt {
     dir: PathBuf,
 }
 
+/// Ends the name of a folder that is not whole yet.
+pub(crate) const UNFINISHED: &str = "unfinished";
 pub(crate) const HELPER: &str = "/usr/lib/apt/apt-helper";
 
 impl Apt {
-    pub(crate) fn new(dir: PathBuf, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+    pub(crate) fn new(
+        dir: PathBuf,
+        mirror: &Mirror,
+        suites: &[&str],
+        architecture: Architecture,
+    ) -> Result<Self> {
         for part in ["lists/partial", "cache/archives/partial"] {
             let path = dir.join(part);
             fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         }
         let apt = Self { dir };
-        apt.write("debian.sources", &paragraphs(mirror, suites))?;
+        apt.write("debian.sources", &paragraphs(mirror, suites, architecture))?;
         apt.write("apt.conf", &apt.configuration())?;
         Ok(apt)
     }
@@ -41,7 +49,8 @@ impl Apt {
         .context("fetch package index")
     }
 
-    pub(crate) fn kernel_packages(&self) -> Result<Vec<Package>> {
+    /// The packages in the fetched lists whose name is wanted.
+    pub(crate) fn packages(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
         let targets = run_for_output(self.command("apt-get").args([
             "indextargets",
             "--format",
@@ -58,14 +67,39 @@ impl Apt {
             let index = run_for_output(self.command(HELPER).arg("cat-file").arg(file))
                 .with_context(|| format!("read {file}"))?;
             found.extend(
-                packages::parse(&index, repository).with_context(|| format!("parse {file}"))?,
+                packages::parse(&index, repository, &wanted)
+                    .with_context(|| format!("parse {file}"))?,
             );
         }
         Ok(found)
     }
 
+    /// Unpacks the packages into one folder, as they would lie on a disk. Only what is whole, by
+    /// `check` too, gets the folder's name, for which the next run looks.
+    pub(crate) fn unpack(
+        &self,
+        packages: &[&Package],
+        dir: &Path,
+        check: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let unfinished = dir.with_added_extension(UNFINISHED);
+        remove(&unfinished)?;
+        fs::create_dir_all(&unfinished)
+            .with_context(|| format!("create {}", unfinished.display()))?;
+        for package in packages {
+            eprintln!("unpacking {} {}", package.name, package.version);
+            let file = self.download(package)?;
+            run(Command::new("dpkg").arg("-x").arg(&file).arg(&unfinished))
+                .with_context(|| format!("unpack {}", package.name))?;
+            fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+        }
+        check(&unfinished)?;
+        remove(dir)?;
+        fs::rename(&unfinished, dir).with_context(|| format!("rename to {}", dir.display()))
+    }
+
     /// The package's file, of which apt has checked the hash.
-    pub(crate) fn download(&self, package: &Package) -> Result<PathBuf> {
+    fn download(&self, package: &Package) -> Result<PathBuf> {
         let file = self.dir.join(format!("{}.deb", package.name));
         let hash = format!("SHA256:{}", package.sha256);
         run(self
@@ -107,27 +141,35 @@ impl Apt {
     }
 }
 
+fn remove(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
+    }
+    Ok(())
+}
+
 /// The suites as apt's own paragraphs, authenticated as the machine's sources are.
-fn paragraphs(mirror: &Mirror, suites: &[&str]) -> String {
+fn paragraphs(mirror: &Mirror, suites: &[&str], architecture: Architecture) -> String {
     let (security, main): (Vec<&str>, Vec<&str>) = suites
         .iter()
         .partition(|suite| suite.ends_with("-security"));
-    let mut text = paragraph(&mirror.main, &main);
+    let mut text = paragraph(&mirror.main, &main, architecture);
     if let Some(source) = &mirror.security
         && !security.is_empty()
     {
         text.push('\n');
-        text.push_str(&paragraph(source, &security));
+        text.push_str(&paragraph(source, &security, architecture));
     }
     text
 }
 
-fn paragraph(source: &Source, suites: &[&str]) -> String {
+fn paragraph(source: &Source, suites: &[&str], architecture: Architecture) -> String {
     let mut text = format!(
-        "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nArchitectures: amd64\n\
+        "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nArchitectures: {}\n\
          Targets: Packages\n",
         source.uri,
-        suites.join(" ")
+        suites.join(" "),
+        architecture.debian()
     );
     if let Some(key) = &source.signed_by {
         text.push_str(&format!("Signed-By: {key}\n"));
@@ -157,6 +199,7 @@ pub(crate) fn run_for_output(command: &mut Command) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::architecture::Architecture;
     use super::super::sources::Mirror;
     use super::paragraphs;
 
@@ -167,6 +210,7 @@ mod tests {
              deb [trusted=yes] http://mirror.example/debian-security sid-security main\n",
         );
         let suites = ["bullseye", "bullseye-security"];
+        let written = |mirror: &Mirror| paragraphs(mirror, &suites, Architecture::Amd64);
         let main = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bullseye\n\
                     Components: main\nArchitectures: amd64\nTargets: Packages\n\
                     Signed-By: /k/key.gpg\n";
@@ -174,8 +218,8 @@ mod tests {
                         Suites: bullseye-security\n\
                         Components: main\nArchitectures: amd64\nTargets: Packages\n\
                         Trusted: yes\n";
-        assert_eq!(paragraphs(&mirror, &suites), format!("{main}{security}"));
+        assert_eq!(written(&mirror), format!("{main}{security}"));
         mirror.security = None;
-        assert_eq!(paragraphs(&mirror, &suites), main);
+        assert_eq!(written(&mirror), main);
     }
 }

@@ -1,19 +1,20 @@
-//! The guest's files: a small Debian with this machine's own tools, the same
-//! layout (everything below /usr), and the payload in /wallwatch.
+//! The guest's files: a small Debian with the tools of this machine or of its
+//! own architecture, the same layout (everything below /usr), and the payload
+//! in /wallwatch.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::apt;
 use super::initramfs::Tree;
 use super::kernel::Kernel;
 use super::modules::Selection;
 use super::payload::{PROBE, PROBE_NAME, Payload};
-use super::requirements;
+use super::userland::Userland;
 
 /// Everything but the kernel's modules, which differ from guest to guest.
 pub(crate) struct Guest {
@@ -35,18 +36,15 @@ const PROGRAMS: [&str; 12] = [
     "xtables-nft-multi",
 ];
 
-/// iptables' matches and targets.
-const PLUGINS_DIR: &str = "/usr/lib/x86_64-linux-gnu/xtables";
-
 const FIRST: &str = include_str!("guest/first.sh");
 const SECOND: &str = include_str!("guest/second.sh");
 
 impl Guest {
-    pub(crate) fn new(payload: &Payload) -> Result<Self> {
+    pub(crate) fn new(payload: &Payload, userland: &Userland) -> Result<Self> {
         let mut tree = Tree::default();
         add_layout(&mut tree);
         add_accounts(&mut tree);
-        add_programs(&mut tree).context("copy programs into the guest")?;
+        add_programs(&mut tree, userland).context("copy programs into the guest")?;
         add_iptables_links(&mut tree);
         add_applets(&mut tree).context("link busybox applets")?;
         add_payload(&mut tree, payload).context("copy payload into the guest")?;
@@ -125,62 +123,33 @@ fn add_accounts(tree: &mut Tree) {
     }
 }
 
-fn add_programs(tree: &mut Tree) -> Result<()> {
-    let mut files = BTreeSet::new();
-    for name in PROGRAMS {
-        files.insert(requirements::find(name).with_context(|| format!("find {name}"))?);
-    }
-    for entry in fs::read_dir(PLUGINS_DIR).with_context(|| format!("list {PLUGINS_DIR}"))? {
-        files.insert(entry.context("list iptables plugins")?.path());
-    }
-    let mut libraries = BTreeSet::new();
-    for file in &files {
-        libraries.extend(libraries_of(file)?);
-    }
-    files.extend(libraries);
-    for file in &files {
+fn add_programs(tree: &mut Tree, userland: &Userland) -> Result<()> {
+    for file in &programs(userland)? {
         let data = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-        tree.file(&guest_path(file), 0o755, data);
+        tree.file(&guest_path(userland.place(file)), 0o755, data);
     }
     tree.link("usr/bin/sh", "dash");
     Ok(())
 }
 
-fn libraries_of(file: &Path) -> Result<Vec<PathBuf>> {
-    let output = Command::new("ldd")
-        .arg(file)
-        .env("LC_ALL", "C")
-        .output()
-        .context("start ldd")?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    if complaint.contains("not a dynamic executable") {
-        return Ok(Vec::new());
-    }
-    if !output.status.success() {
-        bail!("ldd {}: {}", file.display(), complaint.trim());
-    }
-    let listing = String::from_utf8_lossy(&output.stdout);
-    parse_ldd(&listing).with_context(|| format!("list libraries of {}", file.display()))
-}
-
-/// `libc.so.6 => /lib/…/libc.so.6 (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`, and
-/// `linux-vdso.so.1 (0x…)`, which is no file.
-fn parse_ldd(listing: &str) -> Result<Vec<PathBuf>> {
-    let mut libraries = Vec::new();
-    for line in listing.lines() {
-        if line.contains("not found") {
-            bail!("{}", line.trim());
-        }
-        libraries.extend(
-            line.split_whitespace()
-                .find(|word| word.starts_with('/'))
-                .map(PathBuf::from),
+/// The guest's programs, iptables' plugins, and every library that one of them needs.
+pub(crate) fn programs(userland: &Userland) -> Result<BTreeSet<PathBuf>> {
+    let mut files = BTreeSet::new();
+    for name in PROGRAMS {
+        files.insert(
+            userland
+                .find(name)
+                .with_context(|| format!("find {name}"))?,
         );
     }
-    Ok(libraries)
+    let plugins = userland.plugins_dir();
+    for entry in fs::read_dir(&plugins).with_context(|| format!("list {}", plugins.display()))? {
+        files.insert(entry.context("list iptables plugins")?.path());
+    }
+    userland.with_libraries(files)
 }
 
-/// Where a file of this machine goes: the same place, below /usr.
+/// Where a file goes: the same place, below /usr.
 fn guest_path(file: &Path) -> String {
     let path = file.to_string_lossy();
     let path = path.trim_start_matches('/');
@@ -216,6 +185,7 @@ fn add_iptables_links(tree: &mut Tree) {
 }
 
 /// An applet never hides a real program, whichever of the two folders holds it.
+/// The list is that of this machine's busybox: a guest's may be one that does not run here.
 fn add_applets(tree: &mut Tree) -> Result<()> {
     let listing = apt::run_for_output(Command::new("busybox").arg("--list-full"))?;
     for path in listing.lines().filter(|line| line.contains('/')) {
@@ -263,24 +233,9 @@ fn add_modules(tree: &mut Tree, kernel: &Kernel) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
-    use super::{guest_path, parse_ldd};
-
-    #[test]
-    fn ldd_names_libraries_and_the_loader_but_not_the_vdso() {
-        let listing = "\tlinux-vdso.so.1 (0x00007ffd)\n\
-                       \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f55)\n\
-                       \t/lib64/ld-linux-x86-64.so.2 (0x00007f56)\n";
-        assert_eq!(
-            parse_ldd(listing).unwrap(),
-            [
-                PathBuf::from("/lib/x86_64-linux-gnu/libc.so.6"),
-                PathBuf::from("/lib64/ld-linux-x86-64.so.2"),
-            ]
-        );
-        assert!(parse_ldd("\tlibgone.so.1 => not found\n").is_err());
-    }
+    use super::guest_path;
 
     #[test]
     fn files_go_below_usr() {

@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use super::Options;
 use super::apt::{self, Apt};
-use super::packages::{self, Package};
+use super::packages;
 use super::series::Series;
 use super::sources::Mirror;
 
@@ -64,7 +63,7 @@ impl Store {
         }
         releases
             .iter()
-            .filter(|release| !release.ends_with(UNFINISHED))
+            .filter(|release| !release.ends_with(apt::UNFINISHED))
             .max_by(|a, b| packages::compare_versions(a, b))
             .map(|release| Kernel::open(series, release, &dir.join(release)))
             .transpose()
@@ -77,47 +76,22 @@ impl Store {
             self.dir.join("apt").join(series.name()),
             &mirror,
             series.suites(),
+            series.architecture(),
         )?;
         apt.update()?;
-        let packages = apt.kernel_packages()?;
+        let packages = apt.packages(|name| name.starts_with("linux-"))?;
         let chosen = packages::choose(&packages, series)?;
-        self.unpack(series, &apt, &chosen)
-    }
-
-    fn unpack(&self, series: Series, apt: &Apt, chosen: &[&Package]) -> Result<Kernel> {
         let release = chosen
             .iter()
             .find_map(|package| package.release())
-            .map(|release| format!("{release}-cloud-amd64"))
             .context("read release from package name")?;
-        let dir = self.series_dir(series).join(&release);
-        if dir.is_dir() {
-            return Kernel::open(series, &release, &dir);
+        let dir = self.series_dir(series).join(release);
+        if !dir.is_dir() {
+            apt.unpack(&chosen, &dir, |dir| {
+                Kernel::open(series, release, dir).map(drop)
+            })?;
         }
-
-        // Only a finished folder gets the name that the next run looks for.
-        let unfinished = dir.with_file_name(format!("{release}{UNFINISHED}"));
-        if unfinished.is_dir() {
-            fs::remove_dir_all(&unfinished)
-                .with_context(|| format!("remove {}", unfinished.display()))?;
-        }
-        fs::create_dir_all(&unfinished)
-            .with_context(|| format!("create {}", unfinished.display()))?;
-        for package in chosen {
-            eprintln!(
-                "kernel {}: {} {}",
-                series.name(),
-                package.name,
-                package.version
-            );
-            let file = apt.download(package)?;
-            apt::run(Command::new("dpkg").arg("-x").arg(&file).arg(&unfinished))
-                .with_context(|| format!("unpack {}", package.name))?;
-            fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
-        }
-        Kernel::open(series, &release, &unfinished)?;
-        fs::rename(&unfinished, &dir).with_context(|| format!("rename to {}", dir.display()))?;
-        Kernel::open(series, &release, &dir)
+        Kernel::open(series, release, &dir)
     }
 
     fn series_dir(&self, series: Series) -> PathBuf {
@@ -148,5 +122,3 @@ impl Kernel {
         })
     }
 }
-
-const UNFINISHED: &str = ".unfinished";

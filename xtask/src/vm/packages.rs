@@ -17,16 +17,25 @@ pub(crate) struct Package {
     /// The file below that address.
     pub(crate) file: String,
     pub(crate) sha256: String,
-    depends: Vec<String>,
+    /// Names alone; of alternatives the first.
+    pub(crate) depends: Vec<String>,
 }
 
-const FLAVOUR: &str = "-cloud-amd64";
+/// The kernels that are made for virtual machines.
+const FLAVOURS: [&str; 2] = ["-cloud-amd64", "-cloud-arm64"];
 
-/// The packages of the index whose name begins with `linux-`.
-pub(crate) fn parse(index: &str, repository: &str) -> Result<Vec<Package>> {
+/// The packages of the index whose name is wanted.
+pub(crate) fn parse(
+    index: &str,
+    repository: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Package>> {
     index
         .split("\n\n")
-        .filter(|paragraph| paragraph.trim_start().starts_with("Package: linux-"))
+        .filter(|paragraph| {
+            let first = paragraph.trim_start().lines().next().unwrap_or_default();
+            first.strip_prefix("Package: ").is_some_and(&wanted)
+        })
         .map(|paragraph| parse_paragraph(paragraph, repository))
         .collect()
 }
@@ -47,14 +56,15 @@ pub(crate) fn choose(packages: &[Package], series: Series) -> Result<Vec<&Packag
         })
         .with_context(|| {
             format!(
-                "find a package linux-image-…{FLAVOUR} of series {} among {} packages",
+                "find a package linux-image-…-cloud-{} of series {} among {} packages",
+                series.architecture().debian(),
                 series.name(),
                 packages.len()
             )
         })?;
     let release = image.release().unwrap_or_default();
 
-    let suffix = format!("-{release}{FLAVOUR}");
+    let suffix = format!("-{release}");
     let mut chosen = vec![image];
     for name in image.depends.iter().filter(|name| name.ends_with(&suffix)) {
         let dependency = packages
@@ -72,11 +82,16 @@ pub(crate) fn choose(packages: &[Package], series: Series) -> Result<Vec<&Packag
 }
 
 impl Package {
-    /// `6.1.0-50` of `linux-image-6.1.0-50-cloud-amd64`, signed or not; nothing
-    /// for debug symbols and for packages that only name the current kernel.
+    /// What `uname -r` says of the kernel: `6.1.0-50-cloud-amd64` for
+    /// `linux-image-6.1.0-50-cloud-amd64`, signed or not; nothing for debug
+    /// symbols and for packages that only name the current kernel.
     pub(crate) fn release(&self) -> Option<&str> {
         let name = self.name.strip_suffix("-unsigned").unwrap_or(&self.name);
-        name.strip_prefix("linux-image-")?.strip_suffix(FLAVOUR)
+        let release = name.strip_prefix("linux-image-")?;
+        FLAVOURS
+            .iter()
+            .any(|flavour| release.ends_with(flavour))
+            .then_some(release)
     }
 
     fn is_signed(&self) -> bool {
@@ -108,15 +123,19 @@ fn parse_paragraph(paragraph: &str, repository: &str) -> Result<Package> {
         repository: repository.to_owned(),
         file: needed("Filename")?,
         sha256: needed("SHA256")?,
-        depends: dependency_names(&field("Depends").unwrap_or_default()),
+        depends: ["Pre-Depends", "Depends"]
+            .iter()
+            .flat_map(|name| dependency_names(&field(name).unwrap_or_default()))
+            .collect(),
     })
 }
 
-/// `a (= 1), b | c` as `a`, `b`: of alternatives the first.
+/// `a (= 1), b:any | c` as `a`, `b`: of alternatives the first.
 fn dependency_names(depends: &str) -> Vec<String> {
     depends
         .split(',')
         .filter_map(|dependency| dependency.split_whitespace().next())
+        .filter_map(|name| name.split(':').next())
         .map(str::to_owned)
         .collect()
 }
@@ -185,7 +204,12 @@ mod tests {
     use std::cmp::Ordering;
 
     use super::super::series::Series;
-    use super::{choose, compare_versions, parse};
+    use super::{Package, choose, compare_versions, parse};
+
+    fn parse_kernels(index: &str) -> Vec<Package> {
+        let is_kernel = |name: &str| name.starts_with("linux-");
+        parse(index, "http://mirror.example/debian/", is_kernel).unwrap()
+    }
 
     fn paragraph(name: &str, version: &str, depends: &str) -> String {
         format!(
@@ -196,7 +220,7 @@ mod tests {
     }
 
     fn check(paragraphs: &[String], series: Series, expect: &[&str]) {
-        let packages = parse(&paragraphs.concat(), "http://mirror.example/debian/").unwrap();
+        let packages = parse_kernels(&paragraphs.concat());
         let chosen = choose(&packages, series).unwrap();
         let addresses: Vec<_> = chosen.iter().map(|package| package.address()).collect();
         let expect: Vec<_> = expect
@@ -274,7 +298,7 @@ mod tests {
     #[test]
     fn an_index_without_the_series_is_an_error() {
         let index = paragraph("linux-image-6.1.0-50-cloud-amd64", "6.1.176-1", "");
-        let packages = parse(&index, "http://mirror.example/debian/").unwrap();
+        let packages = parse_kernels(&index);
         assert!(choose(&packages, Series::V5_10).is_err());
     }
 

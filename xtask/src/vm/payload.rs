@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::apt;
+use super::toolchain::Toolchain;
 
 pub(crate) struct Payload {
     /// Each becomes `<folder>/<name>`, in a guest `/wallwatch/<name>`.
@@ -28,9 +29,8 @@ pub(crate) struct Workspace {
     target_dir: PathBuf,
 }
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Debug information would make up most of the initramfs.
-const FLAGS: &str = "-C target-feature=+crt-static -C strip=debuginfo";
+const FLAGS: [&str; 2] = ["-Ctarget-feature=+crt-static", "-Cstrip=debuginfo"];
 const TESTS: &str = "kernel-tests";
 
 pub(crate) const PROBE_NAME: &str = "probe.sh";
@@ -38,9 +38,13 @@ pub(crate) const PROBE_NAME: &str = "probe.sh";
 pub(crate) const PROBE: &str = include_str!("guest/probe.sh");
 
 impl Payload {
-    pub(crate) fn build(workspace: &Workspace, filter: &str) -> Result<Self> {
+    pub(crate) fn build(
+        workspace: &Workspace,
+        toolchain: &Toolchain,
+        filter: &str,
+    ) -> Result<Self> {
         let built = workspace
-            .cargo_executables(&["build", "--bins", "--examples"])
+            .cargo_executables(toolchain, &["build", "--bins", "--examples"])
             .context("build agent and examples")?;
         let mut programs: Vec<_> = built
             .into_iter()
@@ -48,7 +52,7 @@ impl Payload {
             .collect();
 
         let built = workspace
-            .cargo_executables(&["test", "--no-run", "--test", "main"])
+            .cargo_executables(toolchain, &["test", "--no-run", "--test", "main"])
             .context("build kernel tests")?;
         let tests = built
             .into_iter()
@@ -111,15 +115,28 @@ impl Workspace {
         self.target_dir.join("vm")
     }
 
-    fn cargo_executables(&self, arguments: &[&str]) -> Result<Vec<Executable>> {
+    fn cargo_executables(
+        &self,
+        toolchain: &Toolchain,
+        arguments: &[&str],
+    ) -> Result<Vec<Executable>> {
         let inherited = std::env::var("RUSTFLAGS").unwrap_or_default();
-        let output = cargo()
+        let flags: Vec<_> = inherited
+            .split_whitespace()
+            .chain(FLAGS)
+            .chain(toolchain.flags.iter().map(String::as_str))
+            .collect();
+        let mut cargo = cargo();
+        if let Some(rustc) = toolchain.rustc {
+            cargo.env("RUSTC", rustc).env_remove("RUSTC_WRAPPER");
+        }
+        let output = cargo
             .args(arguments)
-            .args(["--package", "wallwatch", "--target", TARGET])
+            .args(["--package", "wallwatch", "--target"])
+            .arg(toolchain.architecture.target())
             .arg("--message-format=json-render-diagnostics")
             .current_dir(&self.root)
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", format!("{inherited} {FLAGS}"))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .stderr(Stdio::inherit())
             .output()
             .context("start cargo")?;

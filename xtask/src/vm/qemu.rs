@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::architecture::Architecture;
 use super::console::Console;
 use crate::time::now;
 
 pub(crate) struct Machine<'a> {
+    pub(crate) architecture: Architecture,
     pub(crate) kernel: &'a Path,
     pub(crate) initramfs: &'a Path,
     pub(crate) log: &'a Path,
@@ -39,7 +41,7 @@ pub(crate) enum Accelerator {
 }
 
 /// A fault of the kernel is a panic, so that it cannot pass unnoticed.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic quiet loglevel=4";
+const KERNEL_ARGUMENTS: &str = "panic=-1 oops=panic quiet loglevel=4";
 const MEMORY: &str = "1024M";
 const PROCESSORS: &str = "2";
 
@@ -48,7 +50,7 @@ const PANIC_GRACE: Duration = Duration::from_secs(2);
 
 impl Machine<'_> {
     pub(crate) fn run(&self, console: &mut Console) -> Result<Timing> {
-        let accelerator = Accelerator::detect();
+        let accelerator = Accelerator::detect(self.architecture);
         eprintln!("[{}] booting under {}", self.prefix, accelerator.name());
         let mut log =
             File::create(self.log).with_context(|| format!("create {}", self.log.display()))?;
@@ -88,7 +90,7 @@ impl Machine<'_> {
     }
 
     pub(crate) fn command_line(&self) -> String {
-        let command = self.command(Accelerator::detect());
+        let command = self.command(Accelerator::detect(self.architecture));
         let mut words = vec![command.get_program().to_string_lossy().into_owned()];
         for argument in command.get_args() {
             let argument = argument.to_string_lossy();
@@ -106,22 +108,31 @@ impl Machine<'_> {
     fn command(&self, accelerator: Accelerator) -> Command {
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(["--pdeathsig", "KILL", self.architecture.qemu()])
+            .args(self.architecture.machine())
             .args(["-accel", accelerator.option()])
-            .args(["-cpu", "max", "-smp", PROCESSORS, "-m", MEMORY])
-            .args(["-display", "none", "-vga", "none", "-monitor", "none"])
+            .args(["-smp", PROCESSORS, "-m", MEMORY])
+            .args(["-display", "none", "-monitor", "none"])
             .args(["-serial", "stdio", "-nic", "none", "-no-reboot"])
             .arg("-kernel")
             .arg(self.kernel)
             .arg("-initrd")
             .arg(self.initramfs)
-            .args(["-append", KERNEL_ARGUMENTS]);
+            .arg("-append")
+            .arg(format!(
+                "console={} {KERNEL_ARGUMENTS}",
+                self.architecture.console()
+            ));
         command
     }
 }
 
 impl Accelerator {
-    fn detect() -> Self {
+    /// Hardware helps with the machine's own architecture alone.
+    fn detect(architecture: Architecture) -> Self {
+        if architecture != Architecture::Amd64 {
+            return Self::Tcg;
+        }
         let can_open = File::options()
             .read(true)
             .write(true)

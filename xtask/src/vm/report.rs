@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::architecture::Architecture;
 use super::console::{Console, Tests};
 use super::facts::Facts;
 use super::kernel::Kernel;
@@ -18,7 +19,7 @@ pub(crate) struct Report {
     pub(crate) kernel: &'static str,
     /// As the kernel's own `uname -r` says it.
     pub(crate) release: Option<String>,
-    /// Of the processor, as Rust calls it.
+    /// What `uname -m` says.
     pub(crate) architecture: &'static str,
     /// Absent for the kernel that runs here already.
     pub(crate) accelerator: Option<&'static str>,
@@ -44,7 +45,7 @@ impl Report {
             boot_s: timing.boot.map(|boot| tenths(boot.as_secs_f64())),
             total_s: Some(tenths(timing.total.as_secs_f64())),
             failure: out_of_time.or_else(|| console.failure(&kernel.release)),
-            ..Self::of_console(kernel.series.name(), console)
+            ..Self::of_console(kernel.series.name(), kernel.series.architecture(), console)
         }
     }
 
@@ -53,18 +54,18 @@ impl Report {
         Self {
             total_s: Some(tenths(total.as_secs_f64())),
             failure: console.failure(release),
-            ..Self::of_console(NATIVE, console)
+            ..Self::of_console(NATIVE, Architecture::Amd64, console)
         }
     }
 
     pub(crate) fn without_kernel(series: Series, error: &anyhow::Error) -> Self {
         Self {
             failure: Some(format!("{error:#}")),
-            ..Self::of_console(series.name(), Console::default())
+            ..Self::of_console(series.name(), series.architecture(), Console::default())
         }
     }
 
-    fn of_console(kernel: &'static str, console: Console) -> Self {
+    fn of_console(kernel: &'static str, architecture: Architecture, console: Console) -> Self {
         let Tests {
             passed,
             failed,
@@ -73,7 +74,7 @@ impl Report {
         Self {
             kernel,
             release: console.release,
-            architecture: std::env::consts::ARCH,
+            architecture: architecture.name(),
             accelerator: None,
             boot_s: None,
             total_s: None,

@@ -1,15 +1,23 @@
 //! What this machine must have. Nothing is installed here: a test that changes
 //! the machine it runs on is a surprise.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
-/// Program, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 16] = [
+use super::architecture::Architecture;
+use super::subject::Subject;
+use super::toolchain;
+use super::userland::Userland;
+
+/// A program or a file, and the Debian package that brings it.
+type Needed = (&'static str, &'static str);
+
+const NEEDED: [Needed; 16] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("xz", "xz-utils"),
-    ("ldd", "libc-bin"),
+    ("readelf", "binutils"),
     ("busybox", "busybox-static"),
     ("bash", "bash"),
     ("dash", "dash"),
@@ -25,19 +33,42 @@ const NEEDED: [(&str, &str); 16] = [
     ("dpkg", "dpkg"),
 ];
 
-pub(crate) fn check() -> Result<()> {
+/// What a guest for 64-bit ARM takes besides. In suites after Debian 12 the compiler is `rustc`.
+const NEEDED_FOR_ARM64: [Needed; 4] = [
+    ("qemu-system-aarch64", "qemu-system-arm"),
+    (toolchain::ARM64_LINKER, "gcc-aarch64-linux-gnu"),
+    ("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
+    (toolchain::DEBIANS_RUSTC, "rustc-web"),
+];
+
+pub(crate) fn check(subjects: &[Subject]) -> Result<()> {
+    let architectures: BTreeSet<_> = subjects
+        .iter()
+        .filter_map(|subject| match subject {
+            Subject::Guest(series) => Some(series.architecture()),
+            Subject::Native => None,
+        })
+        .collect();
+    if architectures.is_empty() {
+        return Ok(());
+    }
     ensure!(
         cfg!(target_arch = "x86_64"),
-        "the guests are x86-64, and so must be the machine whose programs they get"
+        "the guests are made on x86-64: they get the programs of this machine"
     );
     ensure!(
         Path::new(super::apt::HELPER).exists(),
         "{} is missing: the kernels come through Debian's apt",
         super::apt::HELPER
     );
+    let for_arm64 = NEEDED_FOR_ARM64
+        .iter()
+        .filter(|_| architectures.contains(&Architecture::Arm64));
     let missing: Vec<_> = NEEDED
-        .into_iter()
-        .filter(|(program, _)| find(program).is_none())
+        .iter()
+        .chain(for_arm64)
+        .filter(|(needed, _)| !is_there(needed))
+        .copied()
         .collect();
     match complaint(&missing) {
         Some(complaint) => bail!("{complaint}"),
@@ -45,16 +76,15 @@ pub(crate) fn check() -> Result<()> {
     }
 }
 
-/// Where Debian puts programs; a search path of a plain user lacks half of it.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        .iter()
-        .map(|dir| Path::new(dir).join(program))
-        .filter_map(|path| path.canonicalize().ok())
-        .find(|path| path.is_file())
+/// Programs are where Debian puts them; a search path of a plain user lacks half of it.
+fn is_there(needed: &str) -> bool {
+    if needed.starts_with('/') {
+        return Path::new(needed).is_file();
+    }
+    Userland::native().find(needed).is_some()
 }
 
-fn complaint(missing: &[(&str, &str)]) -> Option<String> {
+fn complaint(missing: &[Needed]) -> Option<String> {
     if missing.is_empty() {
         return None;
     }

@@ -1,4 +1,7 @@
-//! The kernels that matter: one per Debian release, and the newest there is.
+//! The kernels that matter: one per Debian release, the newest there is, and one for another
+//! architecture.
+
+use super::architecture::Architecture;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Series {
@@ -13,10 +16,18 @@ pub(crate) enum Series {
     V6_12,
     /// Debian unstable
     Newest,
+    /// Debian 13 for 64-bit ARM
+    Aarch64,
 }
 
 impl Series {
-    pub(crate) const ALL: [Self; 4] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::Newest];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::V5_10,
+        Self::V6_1,
+        Self::V6_12,
+        Self::Newest,
+        Self::Aarch64,
+    ];
     pub(crate) const OLDEST: Self = Self::V5_10;
     pub(crate) const NEWEST: Self = Self::Newest;
 
@@ -26,6 +37,14 @@ impl Series {
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
             Self::Newest => "newest",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    pub(crate) fn architecture(self) -> Architecture {
+        match self {
+            Self::V5_10 | Self::V6_1 | Self::V6_12 | Self::Newest => Architecture::Amd64,
+            Self::Aarch64 => Architecture::Arm64,
         }
     }
 
@@ -36,7 +55,7 @@ impl Series {
         match self {
             Self::V5_10 => &["bullseye", "bullseye-security"],
             Self::V6_1 => &["bookworm", "bookworm-security"],
-            Self::V6_12 => &["trixie", "trixie-security"],
+            Self::V6_12 | Self::Aarch64 => &["trixie", "trixie-security"],
             Self::Newest => &["sid"],
         }
     }
@@ -47,7 +66,7 @@ impl Series {
         let prefix = match self {
             Self::V5_10 => "5.10.",
             Self::V6_1 => "6.1.",
-            Self::V6_12 => "6.12.",
+            Self::V6_12 | Self::Aarch64 => "6.12.",
             Self::Newest => return release.starts_with(|first: char| first.is_ascii_digit()),
         };
         release.starts_with(prefix)

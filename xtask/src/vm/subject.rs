@@ -15,11 +15,12 @@ pub(crate) const NATIVE: &str = "native";
 
 impl Subject {
     /// In the order in which they run and are told.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Guest(Series::V5_10),
         Self::Guest(Series::V6_1),
         Self::Guest(Series::V6_12),
         Self::Guest(Series::Newest),
+        Self::Guest(Series::Aarch64),
         Self::Native,
     ];
 
