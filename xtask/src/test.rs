@@ -116,6 +116,7 @@ fn kernel_tests(object: Option<&Path>) -> anyhow::Result<()> {
 fn other_kernels(all: bool, install: bool) -> anyhow::Result<()> {
     setup::ensure(&[setup::QEMU, setup::XZ, setup::IPROUTE], install)?;
     let kernels = if all {
+        setup::ensure(&vm::needs_for_arm64(), install)?;
         Vec::new()
     } else {
         vec![Series::OLDEST, Series::NEWEST]

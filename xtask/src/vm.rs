@@ -23,6 +23,7 @@ use self::guest::Guest;
 use self::kernel::{Kernel, Store};
 use self::payload::{Payload, Workspace};
 use self::report::Report;
+pub(crate) use self::requirements::needs_for_arm64;
 pub(crate) use self::series::Series;
 use self::subject::Subject;
 use self::toolchain::Toolchain;

@@ -10,6 +10,7 @@ use super::architecture::Architecture;
 use super::subject::Subject;
 use super::toolchain;
 use super::userland::Userland;
+use crate::setup::Need;
 
 /// A program or a file, and the Debian package that brings it.
 type Needed = (&'static str, &'static str);
@@ -40,6 +41,14 @@ const NEEDED_FOR_ARM64: [Needed; 4] = [
     ("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
     (toolchain::DEBIANS_RUSTC, "rustc-web"),
 ];
+
+/// The same for whoever installs.
+pub(crate) fn needs_for_arm64() -> Vec<Need> {
+    NEEDED_FOR_ARM64
+        .iter()
+        .map(|&(program, package)| Need::Program { program, package })
+        .collect()
+}
 
 pub(crate) fn check(subjects: &[Subject]) -> Result<()> {
     let architectures: BTreeSet<_> = subjects
