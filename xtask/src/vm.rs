@@ -143,14 +143,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 Err(error) => Report::without_kernel(series, &error),
             },
         };
+        if options.write_docs {
+            docs::write(&report)?;
+        }
         reports.push(report);
     }
 
     println!("\n{}", report::table(&reports));
     report::write_summary(&reports, &vm_dir.join("summary.json"))?;
-    if options.write_docs {
-        docs::write(&reports)?;
-    }
     let failed: Vec<_> = reports
         .iter()
         .filter(|report| !report.is_pass())

@@ -50,19 +50,20 @@ const FOOT: &str = "
 /// Rows by kernel; the cells of each as they stand in the file.
 type Rows = BTreeMap<String, String>;
 
-/// Puts this run's rows into the file in place of those of the same kernels. A kernel that could not
-/// be had was not run, and keeps its row.
-pub(crate) fn write(reports: &[Report]) -> Result<()> {
+/// Puts the kernel's row into the file in place of an older one, as soon as there is one: a run is
+/// long. A kernel that could not be had was not run, and keeps its row.
+pub(crate) fn write(report: &Report) -> Result<()> {
+    if report.release.is_none() {
+        return Ok(());
+    }
     let path = cmd::root().join(FILE);
     let mut rows = match fs::read_to_string(&path) {
         Ok(text) => read_rows(&text),
         Err(error) if error.kind() == ErrorKind::NotFound => Rows::new(),
         Err(error) => return Err(error).with_context(|| format!("read {FILE}")),
     };
-    let (today, object) = (today()?, object()?);
-    for report in reports.iter().filter(|report| report.release.is_some()) {
-        rows.insert(report.kernel.to_owned(), row(report, &today, &object));
-    }
+    let row = row(report, &today()?, &object()?);
+    rows.insert(report.kernel.to_owned(), row);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }

@@ -10,6 +10,7 @@ use super::architecture::Architecture;
 use super::subject::Subject;
 use super::toolchain;
 use super::userland::Userland;
+use crate::cmd;
 use crate::setup::Need;
 
 /// A program or a file, and the Debian package that brings it.
@@ -51,6 +52,14 @@ pub(crate) fn needs_for_arm64() -> Vec<Need> {
 }
 
 pub(crate) fn check(subjects: &[Subject]) -> Result<()> {
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "this wants a machine of x86-64: the tests are built for it, and guests get its programs"
+    );
+    ensure!(
+        cmd::is_root() || !subjects.contains(&Subject::Native),
+        "on this machine's own kernel the tests want root: without it they check nothing"
+    );
     let architectures: BTreeSet<_> = subjects
         .iter()
         .filter_map(|subject| match subject {
@@ -61,10 +70,6 @@ pub(crate) fn check(subjects: &[Subject]) -> Result<()> {
     if architectures.is_empty() {
         return Ok(());
     }
-    ensure!(
-        cfg!(target_arch = "x86_64"),
-        "the guests are made on x86-64: they get the programs of this machine"
-    );
     ensure!(
         Path::new(super::apt::HELPER).exists(),
         "{} is missing: the kernels come through Debian's apt",
