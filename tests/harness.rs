@@ -133,6 +133,47 @@ impl Agent {
         })
     }
 
+    /// Starts the agent, or a recording if `command` is `record`, where `/sys/kernel/tracing` is mounted if `tracefs`,
+    /// and empty if not.
+    pub(crate) fn start_with_tracing(command: &str, config: &str, tracefs: bool) -> Self {
+        let (option, file) = match command {
+            "record" => ("--output", "recording.jsonl"),
+            _ => ("--alerts", "alerts.jsonl"),
+        };
+        // The same file system cannot be mounted twice in one place.
+        let mount = match tracefs {
+            true => {
+                "grep -q ' /sys/kernel/tracing tracefs ' /proc/mounts || mount -t tracefs none /sys/kernel/tracing"
+            }
+            false => "mount -t tmpfs none /sys/kernel/tracing",
+        };
+        let script = format!(
+            "{mount}; mount -t tmpfs none /sys/kernel/debug
+            exec \"$1\" --config \"$2\" \"$3\" \"$4\" \"$5\""
+        );
+        Self::start(config, |wallwatch, folder| {
+            let binary = wallwatch.get_program().to_owned();
+            *wallwatch = Command::new("unshare");
+            wallwatch
+                .args(["--mount", "--propagation", "private", "bash", "-ec"])
+                .args([&script, "script"])
+                .arg(binary)
+                .arg(folder.join("wallwatch.toml"))
+                .args([command, option])
+                .arg(folder.join(file));
+        })
+    }
+
+    /// Programs of the type `BPF_PROG_TYPE_TRACEPOINT` (5, `include/uapi/linux/bpf.h`) that the agent holds.
+    pub(crate) fn tracepoint_programs(&self) -> usize {
+        let folder = format!("/proc/{}/fdinfo", self.child.id());
+        let descriptors = fs::read_dir(folder).expect("the agent runs");
+        descriptors
+            .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+            .filter(|info| info.lines().any(|line| line == "prog_type:\t5"))
+            .count()
+    }
+
     /// Starts the agent without the kernel's type information.
     pub(crate) fn run_without_btf() -> Self {
         Self::start("", |command, folder| {

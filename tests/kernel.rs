@@ -16,6 +16,7 @@ use crate::harness::{Agent, in_guest, in_namespaces, is_of, stub_in};
 use crate::tiny_elf;
 
 mod doctor;
+mod failed;
 
 /// `false` for a user who cannot load programs into the kernel, which is said.
 pub(crate) fn can_run(test: &str) -> bool {

@@ -46,9 +46,14 @@ pub enum Counter {
     ParentPathUnknown,
     /// Paths of cgroups that could not be sent; they are tried again.
     CgroupDropped,
+    /// Execs that failed, when they are watched.
+    FailedExecSeen,
+    /// Records of them lost: the bulk ring was full or filling, or the processor's buffer was missing or in
+    /// use.
+    FailedExecDropped,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::CgroupDropped as usize + 1;
+    pub const COUNT: usize = Self::FailedExecDropped as usize + 1;
 }

@@ -28,11 +28,12 @@ mod record;
 pub use counter::Counter;
 pub use limits::{
     ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, ARGV_CHUNKS_PER_RUN, CGROUP_STEPS, CGROUPS_MAX,
-    COMPONENT_BYTES_MAX, FILENAME_BYTES_MAX, INTERP_BYTES_MAX, NAME_KEY_BYTES, PATH_BYTES_MAX,
-    PATH_STEPS, SCRATCH_BYTES, SECTIONS_BYTES_MAX, SHARES,
+    COMPONENT_BYTES_MAX, FAILED_ARGUMENTS_MAX, FAILED_ARGV_BYTES_MAX, FAILED_SCRATCH_BYTES,
+    FILENAME_BYTES_MAX, INTERP_BYTES_MAX, NAME_KEY_BYTES, PATH_BYTES_MAX, PATH_STEPS,
+    SCRATCH_BYTES, SECTIONS_BYTES_MAX, SHARES,
 };
 pub use member::{ABSENT, MEMBERS, Member, MemberSpec};
 pub use record::{
-    ArgvChunk, CgroupRecord, ExecFlags, ExecRecord, ExitRecord, ForkRecord, LostExecs, PathState,
-    RECORD_VERSION, RecordHeader, RecordKind,
+    ArgvChunk, CgroupRecord, ExecFlags, ExecRecord, ExitRecord, FailedExecFlags, FailedExecRecord,
+    ForkRecord, LostExecs, PathState, RECORD_VERSION, RecordHeader, RecordKind,
 };

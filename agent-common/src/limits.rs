@@ -54,6 +54,23 @@ pub const CGROUPS_MAX: u32 = 4096;
 /// Components of a cgroup's path that are followed. systemd and the container runtimes stay below ten.
 pub const CGROUP_STEPS: usize = 32;
 
+/// Most bytes of argv, NULs included, that the record of a failed exec carries. It tells what was tried;
+/// no rule is applied to it.
+pub const FAILED_ARGV_BYTES_MAX: usize = 4096;
+
+/// Most arguments that the record of a failed exec carries.
+pub const FAILED_ARGUMENTS_MAX: usize = 64;
+
+/// Bytes of the buffer in which a processor assembles the record of a failed exec: head, file name, argv,
+/// and as much again as one argument can be, for the last is read before it is cut.
+pub const FAILED_SCRATCH_BYTES: usize = 20 * 1024;
+
+const _: () = assert!(
+    size_of::<crate::FailedExecRecord>() + 2 * FILENAME_BYTES_MAX + 2 * FAILED_ARGV_BYTES_MAX
+        <= FAILED_SCRATCH_BYTES
+);
+const _: () = assert!(FAILED_ARGV_BYTES_MAX.is_power_of_two());
+
 const _: () = assert!(
     size_of::<crate::ExecRecord>()
         + FILENAME_BYTES_MAX

@@ -15,6 +15,7 @@ pub enum RecordKind {
     Exit = 3,
     ArgvChunk = 4,
     Cgroup = 5,
+    FailedExec = 6,
 }
 
 /// First bytes of every record.
@@ -155,6 +156,55 @@ pub struct CgroupRecord {
 }
 
 const _: () = assert!(size_of::<CgroupRecord>() == 32);
+
+/// One `execve` or `execveat` that failed. The file name as it was given, with its NUL, and the first bytes
+/// of argv, each argument with its NUL, follow.
+///
+/// Both are read from the memory of the caller when the call returns. Unlike what an [`ExecRecord`] carries,
+/// another thread of the caller can change them until then: what the kernel looked for and what stands here
+/// may differ. Nothing is paged in: a constant that a child has not touched since `fork` may be unread. So is all of
+/// it when the process is past the point at which its old memory is gone (it then ends by SIGSEGV).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct FailedExecRecord {
+    pub header: RecordHeader,
+    /// 0 when the kernel lacks a member, as in `parent_start_ns` and `parent_tgid`.
+    pub start_ns: u64,
+    pub parent_start_ns: u64,
+    /// Identifier of the cgroup (version 2).
+    pub cgroup_id: u64,
+    pub tgid: u32,
+    /// The thread that made the call.
+    pub tid: u32,
+    pub parent_tgid: u32,
+    pub uid: u32,
+    /// `u32::MAX` when unset or unknown.
+    pub login_uid: u32,
+    /// Audit session; `u32::MAX` when unset or unknown.
+    pub session_id: u32,
+    /// The error number (`errno(3)`), from 1 to 4095.
+    pub error: u32,
+    /// Bits of [`FailedExecFlags`].
+    pub flags: u32,
+    /// Bytes of each section, in the order in which they follow.
+    pub filename_bytes: u32,
+    pub argv_bytes: u32,
+    pub comm: [u8; 16],
+}
+
+const _: () = assert!(size_of::<FailedExecRecord>() == 96);
+
+/// Bits of [`FailedExecRecord::flags`].
+pub struct FailedExecFlags;
+
+impl FailedExecFlags {
+    /// The file name could not be read; its section is empty.
+    pub const FILENAME_FAULT: u32 = 1 << 0;
+    /// An argument could not be read; the section has those before it.
+    pub const ARGV_FAULT: u32 = 1 << 1;
+    /// There are more bytes, or more arguments, than the record carries.
+    pub const ARGV_CUT: u32 = 1 << 2;
+}
 
 /// The last exec record that one share lost, and how many it lost so far (map `LOST`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 //!
 //! Two sets of programs stand in one object. `exec`, `exec_rescue`, `fork` and `exit` attach to BTF
 //! tracepoints and read the kernel's structures at offsets that the agent resolved; `exec_classic` and `exit_classic`
-//! serve kernels without BTF and send what helpers alone can tell.
+//! serve kernels without BTF and send what helpers alone can tell. `failed_execve` and `failed_execveat` are
+//! loaded only when the operator asks for them.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
@@ -15,6 +16,8 @@ mod cgroup;
 mod classic;
 #[cfg(target_arch = "bpf")]
 mod exec;
+#[cfg(target_arch = "bpf")]
+mod failed;
 #[cfg(target_arch = "bpf")]
 mod file;
 #[cfg(target_arch = "bpf")]
@@ -42,7 +45,7 @@ mod programs {
     };
 
     use crate::{
-        argv, classic, exec, lineage, listing,
+        argv, classic, exec, failed, lineage, listing,
         maps::{FIRST, RESCUE},
     };
 
@@ -117,6 +120,18 @@ mod programs {
     #[tracepoint(category = "sched", name = "sched_process_exit")]
     pub(crate) fn exit_classic(_ctx: TracePointContext) -> u32 {
         classic::try_exit();
+        0
+    }
+
+    #[tracepoint(category = "syscalls", name = "sys_exit_execve")]
+    pub(crate) fn failed_execve(ctx: TracePointContext) -> u32 {
+        failed::try_failed(&ctx, failed::EXECVE);
+        0
+    }
+
+    #[tracepoint(category = "syscalls", name = "sys_exit_execveat")]
+    pub(crate) fn failed_execveat(ctx: TracePointContext) -> u32 {
+        failed::try_failed(&ctx, failed::EXECVEAT);
         0
     }
 

@@ -9,7 +9,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
 use wallwatch_common::{
-    CGROUPS_MAX, Counter, LostExecs, Member, NAME_KEY_BYTES, SCRATCH_BYTES, SHARES,
+    CGROUPS_MAX, Counter, FAILED_SCRATCH_BYTES, LostExecs, Member, NAME_KEY_BYTES, SCRATCH_BYTES,
+    SHARES,
 };
 
 /// All records but the urgent. The agent sets the size at load; 8 MiB hold a second of a stopped agent at
@@ -75,6 +76,28 @@ pub(crate) static SCRATCH_RESCUE: Array<Scratch> = Array::with_max_entries(1, 0)
 /// Where the record of a running process is made. One, for one reader at a time.
 #[map]
 pub(crate) static LISTING_SCRATCH: Array<Scratch> = Array::with_max_entries(1, 0);
+
+/// Where one processor assembles the record of a failed exec. The alignment is that of the record's head.
+#[repr(C, align(8))]
+pub(crate) struct FailedScratch {
+    /// How many runs want it; see `failed.rs`.
+    pub(crate) wanted: u64,
+    pub(crate) bytes: [u8; FAILED_SCRATCH_BYTES],
+}
+
+/// One for each possible processor, whose number the agent sets at load if failed execs are watched.
+#[map]
+pub(crate) static FAILED_SCRATCH: Array<FailedScratch> = Array::with_max_entries(1, 0);
+
+/// Where the first three arguments of a system call stand in the registers that it was made with: offsets in
+/// `struct pt_regs`, which are of the machine's architecture. Written by the agent before the load.
+#[unsafe(no_mangle)]
+pub(crate) static ARGUMENT_REGISTERS: [u32; 3] = [u32::MAX; 3];
+
+/// Whether the kernel has the helper `bpf_task_pt_regs` (since Linux 5.15). Written by the agent before the
+/// load.
+#[unsafe(no_mangle)]
+pub(crate) static HAS_TASK_PT_REGS: u8 = 0;
 
 /// The programs that send what is left of a long command line, by [`Lane::index`].
 #[map]

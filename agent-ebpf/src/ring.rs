@@ -1,8 +1,8 @@
 //! How records reach the agent: which ring, and what gives way when one fills up.
 //!
 //! A ring that is at most half full takes everything. Beyond that nobody may hold more than half of it, so
-//! that one storm cannot crowd out everybody else; and what cannot be firewall work goes first: forks and
-//! ends of processes from three quarters on, execs of other than urgent names in the last eighth. Who holds
+//! that one storm cannot crowd out everybody else; and what cannot be firewall work goes first: forks,
+//! ends of processes and execs that failed from three quarters on, execs of other than urgent names in the last eighth. Who holds
 //! how much is the difference of two counters: the programs count what they put in, the agent what it took
 //! out.
 
@@ -24,7 +24,7 @@ pub(crate) enum Ring {
 /// What a record is worth when the ring fills up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A fork or the end of a process.
+    /// A fork, the end of a process, or an exec that failed.
     Lineage,
     /// An exec of a name that is not urgent.
     Exec,

@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod decode;
 pub mod detect;
 pub mod exec;
+pub mod failed_exec;
 pub mod gap;
 pub mod loss;
 pub mod process_tree;

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::host::identity::Identity;
 use crate::host::source::Source;
 use crate::pipeline::exec::Event;
-use crate::recording::write_line;
+use crate::recording::{write_failed_line, write_line};
 
 /// Records to `output`, or to standard output.
 pub fn record(settings: &Settings, root: &Path, output: Option<&Path>) -> anyhow::Result<()> {
@@ -36,8 +36,15 @@ pub fn record(settings: &Settings, root: &Path, output: Option<&Path>) -> anyhow
         }
         source.detach().context("detach the sensor")?;
         while drain(&mut source, &mut output)? > 0 {}
-        let lost = source.counters().context("read the counters")?.execs_lost();
-        tracing::info!(execs = source.received().execs, lost, "stopped");
+        let counters = source.counters().context("read the counters")?;
+        let (received, lost) = (source.received(), counters.execs_lost());
+        tracing::info!(
+            execs = received.execs,
+            lost,
+            failed_execs = received.failed_execs,
+            failed_execs_lost = counters.failed_execs().lost,
+            "stopped"
+        );
         Ok(())
     })
 }
@@ -56,13 +63,17 @@ fn create(path: &Path) -> io::Result<File> {
 fn drain(source: &mut Source, output: &mut impl Write) -> anyhow::Result<usize> {
     let mut written = Ok(());
     let n = source.drain(|event, _| {
-        if let Event::Exec(exec) = event
-            && written.is_ok()
-        {
-            written = write_line(&exec)
-                .map_err(io::Error::from)
-                .and_then(|line| output.write_all(&line));
+        if written.is_err() {
+            return;
         }
+        let line = match event {
+            Event::Exec(exec) => write_line(&exec),
+            Event::FailedExec(failed) => write_failed_line(&failed),
+            Event::Fork(_) | Event::Exit(_) | Event::Running(_) => return,
+        };
+        written = line
+            .map_err(io::Error::from)
+            .and_then(|line| output.write_all(&line));
     });
     written
         .and_then(|()| output.flush())

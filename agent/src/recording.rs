@@ -8,11 +8,14 @@
 //! | `exe`, `parent_exe` | resolved executables; null when unknown |
 //!
 //! These are needed; everything else is optional, and what is not known here is ignored. Text that is
-//! not UTF-8 is `{"base64": "…"}`. `start_time` and `parent_start_time` are seconds since boot; they
+//! not UTF-8 is `{"base64": "…"}`. A line whose `kind` is other than `exec` is of no exec, and passed over:
+//! `record` writes `failed_exec` when the sensor watches those. `start_time` and `parent_start_time` are seconds since boot; they
 //! only have to tell one process from another.
 
+mod failed_exec;
 pub(crate) mod text;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de;
@@ -28,7 +31,27 @@ use crate::pipeline::exec::{
     Argv, ArgvSource, Exec, ExecGuid, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
 };
 
-/// Reads one line. The error says what was expected and at which column.
+pub use failed_exec::write_failed_line;
+
+/// Reads one line; `None` when it is of something else than an exec. Errors as [`parse_line`].
+pub fn read_line(line: &[u8]) -> Result<Option<Exec>, serde_json::Error> {
+    // A `kind` that is no text is a field that is not known here.
+    if let Ok(Tag { kind: Some(kind) }) = serde_json::from_slice(line)
+        && kind != "exec"
+    {
+        return Ok(None);
+    }
+    parse_line(line).map(Some)
+}
+
+/// What tells the kinds of lines apart; none is that of an exec.
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow, default)]
+    kind: Option<Cow<'a, str>>,
+}
+
+/// Reads one line, which is of an exec. The error says what was expected and at which column.
 pub fn parse_line(line: &[u8]) -> Result<Exec, serde_json::Error> {
     serde_json::from_slice::<Written>(line).map(Exec::from)
 }
@@ -410,6 +433,20 @@ mod tests {
         assert_eq!(exec.parent_exe, ExePath::Unknown(Unknown::NotRecorded));
         assert_eq!(&*exec.argv.bytes, b"sh\0-c\0true\0");
         assert_eq!(exec.user, None);
+    }
+
+    #[test]
+    fn a_line_of_another_kind_is_no_exec() {
+        let tagged = |kind: &str| MINIMAL.replacen('{', &format!("{{\"kind\": {kind}, "), 1);
+        for kind in ["\"failed_exec\"", "\"later\"", "\"ex\\u0065cs\""] {
+            assert_eq!(read_line(tagged(kind).as_bytes()).unwrap(), None, "{kind}");
+        }
+        assert_eq!(read_line(br#"{"kind": "later", "x": {}}"#).unwrap(), None);
+        let exec = parse_line(MINIMAL.as_bytes()).unwrap();
+        for line in [MINIMAL, &tagged("\"exec\""), &tagged("null"), &tagged("7")] {
+            assert_eq!(read_line(line.as_bytes()).unwrap().as_ref(), Some(&exec));
+        }
+        assert!(read_line(b"{").is_err());
     }
 
     #[test]

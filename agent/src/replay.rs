@@ -69,7 +69,8 @@ pub fn replay(
             continue;
         }
         match parse(&line) {
-            Ok(mut exec) => {
+            Ok(None) => {}
+            Ok(Some(mut exec)) => {
                 if dest.is_some() {
                     exec.dest.clone_from(&dest);
                 }
@@ -112,11 +113,11 @@ fn say_what_may_be_missed(name: &Path, summary: Summary) {
     }
 }
 
-fn parse(line: &[u8]) -> Result<Exec, String> {
+fn parse(line: &[u8]) -> Result<Option<Exec>, String> {
     if line.len() as u64 > LINE_BYTES_MAX {
         return Err(format!("longer than {LINE_BYTES_MAX} bytes"));
     }
-    recording::parse_line(line).map_err(|error| error.to_string())
+    recording::read_line(line).map_err(|error| error.to_string())
 }
 
 /// Reads up to the next line feed. Of a line that is too long one byte more than the bound is kept, as

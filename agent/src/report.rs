@@ -23,6 +23,7 @@ pub struct Losses {
     argv_broken: u64,
     groups_evicted: u64,
     processes_dropped: u64,
+    failed_execs: u64,
 }
 
 impl Losses {
@@ -35,6 +36,7 @@ impl Losses {
             argv_broken: source.argv_broken(),
             groups_evicted: detector.groups_evicted,
             processes_dropped: pipeline.tree().counters().processes_dropped,
+            failed_execs: counters.failed_execs().lost,
         }
     }
 
@@ -62,6 +64,11 @@ impl Losses {
                 now.processes_dropped,
                 self.processes_dropped,
                 "processes dropped for lack of room: lineages may be short",
+            ),
+            (
+                now.failed_execs,
+                self.failed_execs,
+                "failed execs lost: their number is known, not what they were",
             ),
         ] {
             if lost > before {
@@ -208,6 +215,7 @@ pub fn heartbeat(
         argv_broken: source.argv_broken(),
         paths_unknown: counters.get(Counter::ExePathUnknown),
         parent_paths_unknown: counters.get(Counter::ParentPathUnknown),
+        failed_execs: source.failed_execs(counters),
         processes: pipeline.tree().len() as u64,
         processes_dropped: pipeline.tree().counters().processes_dropped,
         groups_evicted: pipeline.detector().counters().groups_evicted,
@@ -244,6 +252,9 @@ pub fn say_totals(counters: &Counters, source: &Source, pipeline: &Pipeline) {
         argv_broken = source.argv_broken(),
         exe_path_unknown = counters.get(Counter::ExePathUnknown),
         parent_path_unknown = counters.get(Counter::ParentPathUnknown),
+        failed_execs_seen = counters.failed_execs().seen,
+        failed_execs_received = received.failed_execs,
+        failed_execs_lost = counters.failed_execs().lost,
         cgroups_received = received.cgroups,
         cgroups_dropped = counters.get(Counter::CgroupDropped),
         overlong_repeated = pipeline.overlong_repeated(),

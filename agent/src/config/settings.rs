@@ -43,6 +43,8 @@ pub struct SensorSettings {
     pub drain_delay: Duration,
     /// Names beside those that are always urgent.
     pub urgent_names: Vec<String>,
+    /// Whether execs that fail are watched, which every system call of the host pays for.
+    pub failed_execs: bool,
     pub kernel_log: KernelLog,
 }
 
@@ -158,6 +160,7 @@ fn sensor_settings(config: SensorConfig) -> SensorSettings {
         urgent_ring_bytes,
         drain_delay_ms,
         urgent_names,
+        failed_execs,
         kernel_log,
     } = config;
     SensorSettings {
@@ -165,6 +168,7 @@ fn sensor_settings(config: SensorConfig) -> SensorSettings {
         urgent_ring_bytes: or_default(urgent_ring_bytes, URGENT_RING_BYTES),
         drain_delay: Duration::from_millis(or_default(drain_delay_ms, DRAIN_DELAY_MS)),
         urgent_names: or_default(urgent_names, Vec::new()),
+        failed_execs: or_default(failed_execs, false),
         kernel_log: or_default(kernel_log, KernelLog::Off),
     }
 }

@@ -64,6 +64,7 @@ fn an_empty_file_means_the_defaults() {
             urgent_ring_bytes: 512 << 10,
             drain_delay: Duration::from_millis(10),
             urgent_names: Vec::new(),
+            failed_execs: false,
             kernel_log: KernelLog::Off,
         }
     );
@@ -106,6 +107,7 @@ fn the_shipped_file_shows_every_key() {
                 urgent_ring_bytes: Some(_),
                 drain_delay_ms: Some(_),
                 urgent_names: Some(_),
+                failed_execs: Some(_),
                 kernel_log: Some(_),
             },
         alerts:
@@ -157,6 +159,7 @@ fn every_key_changes_what_it_names() {
         urgent_ring_bytes = 0x10_0000
         drain_delay_ms = 1
         urgent_names = ["fwtool", "ash"]
+        failed_execs = true
         kernel_log = "trace"
         [alerts]
         path = "/tmp/a"
@@ -187,6 +190,7 @@ fn every_key_changes_what_it_names() {
             urgent_ring_bytes: 1 << 20,
             drain_delay: Duration::from_millis(1),
             urgent_names: vec!["fwtool".to_owned(), "ash".to_owned()],
+            failed_execs: true,
             kernel_log: KernelLog::Trace,
         }
     );

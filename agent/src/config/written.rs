@@ -37,6 +37,7 @@ pub struct SensorConfig {
     pub urgent_ring_bytes: Option<Written<u32>>,
     pub drain_delay_ms: Option<Written<u64>>,
     pub urgent_names: Option<Written<Vec<String>>>,
+    pub failed_execs: Option<Written<bool>>,
     pub kernel_log: Option<Written<KernelLog>>,
 }
 
@@ -121,6 +122,7 @@ fn read_sensor(mut section: Section<'_>) -> SensorConfig {
                 },
             },
         ),
+        failed_execs: section.boolean("failed_execs"),
         kernel_log: section.choice("kernel_log", &KernelLog::ALL.map(|log| (log.as_str(), log))),
     };
     section.finish();

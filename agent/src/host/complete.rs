@@ -2,6 +2,7 @@
 //! a page was away or a chunk was lost, and on a kernel without BTF nearly everything.
 
 use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
+use crate::pipeline::failed_exec::FailedExec;
 use crate::pipeline::process_tree::TICK_NS;
 
 use super::namespaces::HostNamespaces;
@@ -33,6 +34,11 @@ impl Completer {
         }
         exec.user = self.users.name(exec.uid, now);
         self.compare_namespaces(exec);
+    }
+
+    /// A failed exec lacks the user's name alone. What a kernel without BTF does not tell stays unknown.
+    pub fn complete_failed(&mut self, failed: &mut FailedExec, now: Time) {
+        failed.user = self.users.name(failed.uid, now);
     }
 
     pub fn procfs(&self) -> &Procfs {

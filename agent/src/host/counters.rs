@@ -3,6 +3,7 @@
 use aya::maps::{MapData, MapError, PerCpuArray};
 use wallwatch_common::Counter;
 
+use crate::pipeline::failed_exec::FailedExecCounts;
 use crate::pipeline::loss::{LossCause, Losses};
 
 /// The kernel programs' counters, summed over the processors.
@@ -14,6 +15,8 @@ pub struct Counters {
     pub(super) execs_skipped: u64,
     /// The same of the fork and exit programs.
     pub lineage_skipped: u64,
+    /// The same of the programs for failed execs.
+    pub(super) failed_execs_skipped: u64,
 }
 
 impl Counters {
@@ -73,6 +76,15 @@ impl Counters {
     /// Forks and ends of processes of which there is no record.
     pub fn lineage_lost(&self) -> u64 {
         self.get(Counter::ForkDropped) + self.get(Counter::ExitDropped) + self.lineage_skipped
+    }
+
+    /// Execs that failed, and those of them of which there is no record. Zeros when they are not watched.
+    pub fn failed_execs(&self) -> FailedExecCounts {
+        let skipped = self.failed_execs_skipped;
+        FailedExecCounts {
+            seen: self.get(Counter::FailedExecSeen) + skipped,
+            lost: self.get(Counter::FailedExecDropped) + skipped,
+        }
     }
 
     /// Whether every exec that the programs saw was submitted or is counted as dropped, and every one

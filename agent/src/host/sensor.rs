@@ -25,6 +25,8 @@ use super::shares::Shares;
 use super::urgent;
 use crate::config::SensorSettings;
 
+mod failed;
+
 /// The object, built by `cargo xtask ebpf`; `build.rs` says where it is.
 pub static OBJECT: &[u8] = include_bytes_aligned!(env!("WALLWATCH_BPF_OBJECT"));
 
@@ -124,6 +126,7 @@ pub struct Sensor {
     counters: PerCpuArray<MapData, u64>,
     counters_rescue: PerCpuArray<MapData, u64>,
     sight: Sight,
+    watches_failed_execs: bool,
 }
 
 /// What holds a program on its tracepoint.
@@ -146,7 +149,7 @@ impl Sensor {
         let urgent_keys = urgent::keys(&settings.urgent_names);
         let mut ebpf = load(settings, &urgent_keys, offsets.as_ref(), rescues)?;
         fill_urgent_names(&mut ebpf, urgent_keys)?;
-        let (links, sight) = match &offsets {
+        let (mut links, sight) = match &offsets {
             Some(offsets) => {
                 let missing = BTreeSet::from_iter(offsets.missing());
                 let sight = Sight::Btf {
@@ -156,6 +159,12 @@ impl Sensor {
             }
             None => (attach_classic(&mut ebpf)?, Sight::Classic),
         };
+        let mut failed_links = Vec::new();
+        if settings.failed_execs {
+            failed_links = failed::attach(&mut ebpf);
+        }
+        let watches_failed_execs = !failed_links.is_empty();
+        links.append(&mut failed_links);
         let bulk: RingBuf<MapData> = take_map(&mut ebpf, "BULK")?;
         let urgent: RingBuf<MapData> = take_map(&mut ebpf, "URGENT")?;
         let shares = Shares::new(
@@ -174,6 +183,7 @@ impl Sensor {
             counters,
             counters_rescue,
             sight,
+            watches_failed_execs,
         };
         Ok((sensor, rings))
     }
@@ -195,6 +205,11 @@ impl Sensor {
 
     pub fn sight(&self) -> &Sight {
         &self.sight
+    }
+
+    /// Whether execs that fail are recorded: the operator asked for it, and the kernel has their tracepoints.
+    pub fn watches_failed_execs(&self) -> bool {
+        self.watches_failed_execs
     }
 
     /// The running processes, as records of their latest execs, one after the other. `None` when the kernel
@@ -242,6 +257,7 @@ impl Sensor {
             values,
             execs_skipped: missed_by("exec") + missed_by("exec_classic"),
             lineage_skipped: missed_by("fork") + missed_by("exit") + missed_by("exit_classic"),
+            failed_execs_skipped: missed_by("failed_execve") + missed_by("failed_execveat"),
         })
     }
 }
@@ -283,6 +299,13 @@ fn load(
     // aya-log's numbers: 0 is off, 5 is trace.
     let kernel_log_level = settings.kernel_log as u8;
     let ring_bytes = [settings.bulk_ring_bytes, settings.urgent_ring_bytes].map(u64::from);
+    let argument_registers = failed::ARGUMENT_REGISTERS.unwrap_or_default();
+    let mut has_task_pt_regs = 0;
+    let mut failed_scratches = 1;
+    if settings.failed_execs {
+        has_task_pt_regs = u8::from(failed::has_task_pt_regs(offsets.is_some()));
+        failed_scratches = cpus as u32;
+    }
     let mut loader = EbpfLoader::new();
     // The programs carry no relocations against the kernel's types.
     loader
@@ -292,6 +315,9 @@ fn load(
         .map_max_entries("URGENT_NAMES", urgent_keys.len() as u32)
         .map_max_entries("SCRATCH", cpus as u32)
         .map_max_entries("SCRATCH_RESCUE", if rescues { cpus as u32 } else { 1 })
+        .map_max_entries("FAILED_SCRATCH", failed_scratches)
+        .override_global("ARGUMENT_REGISTERS", &argument_registers, true)
+        .override_global("HAS_TASK_PT_REGS", &has_task_pt_regs, true)
         .override_global("RING_BYTES", &ring_bytes, true)
         .override_global(aya_log::LEVEL, &kernel_log_level, true);
     if let Some(offsets) = offsets {
@@ -420,17 +446,26 @@ fn attach_classic(ebpf: &mut Ebpf) -> Result<Vec<(&'static str, Link)>, SensorEr
         ("exit_classic", "sched_process_exit"),
         ("exec_classic", EXEC),
     ] {
-        let program: &mut TracePoint = program(ebpf, name)?;
-        let link = program
-            .load()
-            .and_then(|()| program.attach("sched", tracepoint))
-            .map_err(|source| SensorError::Program {
-                name,
-                source: Box::new(source),
-            })?;
-        links.push((name, Link::Classic(link)));
+        links.push((name, attach_tracepoint(ebpf, name, "sched", tracepoint)?));
     }
     Ok(links)
+}
+
+fn attach_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    category: &str,
+    tracepoint: &str,
+) -> Result<Link, SensorError> {
+    let program: &mut TracePoint = program(ebpf, name)?;
+    program
+        .load()
+        .and_then(|()| program.attach(category, tracepoint))
+        .map(Link::Classic)
+        .map_err(|source| SensorError::Program {
+            name,
+            source: Box::new(source),
+        })
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, SensorError>

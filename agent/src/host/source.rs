@@ -20,6 +20,7 @@ use crate::pipeline::assemble::{Assembler, AssemblerLimits};
 use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::decode::{Decoded, Decoder, exec_mark};
 use crate::pipeline::exec::{Event, ExePath, Exec, FileId, ProcessKey, Running, Time};
+use crate::pipeline::failed_exec::FailedExecCounts;
 use crate::pipeline::loss::{Loss, LossCause, LossTracker, Losses};
 
 /// How long programs that were under way may take after they were detached.
@@ -42,6 +43,7 @@ pub struct Received {
     pub execs: u64,
     pub forks: u64,
     pub exits: u64,
+    pub failed_execs: u64,
     pub argv_parts: u64,
     pub cgroups: u64,
     /// Records that could not be decoded. Anything but 0 is a fault of the agent.
@@ -54,6 +56,7 @@ impl Received {
             Decoded::Event(Event::Exec(_)) => self.execs += 1,
             Decoded::Event(Event::Fork(_)) => self.forks += 1,
             Decoded::Event(Event::Exit(_)) => self.exits += 1,
+            Decoded::Event(Event::FailedExec(_)) => self.failed_execs += 1,
             Decoded::Event(Event::Running(_)) => {}
             Decoded::ArgvPart(_) => self.argv_parts += 1,
             Decoded::CgroupPath(_) => self.cgroups += 1,
@@ -105,9 +108,16 @@ impl Source {
         } = self;
         let mut hand_out = |assembler: &mut Assembler, cgroups: &mut Cgroups| {
             while let Some(mut event) = assembler.next_event() {
-                if let Event::Exec(exec) = &mut event {
-                    exec.cgroup = cgroups.get(exec.cgroup_id);
-                    completer.complete(exec, now);
+                match &mut event {
+                    Event::Exec(exec) => {
+                        exec.cgroup = cgroups.get(exec.cgroup_id);
+                        completer.complete(exec, now);
+                    }
+                    Event::FailedExec(failed) => {
+                        failed.cgroup = cgroups.get(failed.cgroup_id);
+                        completer.complete_failed(failed, now);
+                    }
+                    Event::Fork(_) | Event::Exit(_) | Event::Running(_) => {}
                 }
                 each(event, now);
             }
@@ -224,6 +234,12 @@ impl Source {
 
     pub fn sight(&self) -> &Sight {
         self.sensor.sight()
+    }
+
+    /// Execs that failed; `None` when they are not watched.
+    pub fn failed_execs(&self, counters: &Counters) -> Option<FailedExecCounts> {
+        let watches = self.sensor.watches_failed_execs();
+        watches.then(|| counters.failed_execs())
     }
 
     pub fn received(&self) -> Received {

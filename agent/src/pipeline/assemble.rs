@@ -67,7 +67,11 @@ impl Assembler {
                 self.waiting_for(id, now).exec = Some(exec);
                 self.finish_if_whole(id);
             }
-            event @ (Event::Exec(_) | Event::Fork(_) | Event::Exit(_) | Event::Running(_)) => {
+            event @ (Event::Exec(_)
+            | Event::Fork(_)
+            | Event::Exit(_)
+            | Event::FailedExec(_)
+            | Event::Running(_)) => {
                 if let Event::Exit(exit) = &event {
                     self.handle_exit(exit);
                 }

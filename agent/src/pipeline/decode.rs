@@ -15,6 +15,8 @@ use super::exec::{
     Namespaces, ProcessKey, Time, Unknown,
 };
 
+mod failed_exec;
+
 /// Decodes the records of one boot of one host.
 #[derive(Clone, Debug)]
 pub struct Decoder {
@@ -112,6 +114,8 @@ impl Decoder {
             Event::Fork(fork(bytes, time)?)
         } else if kind == RecordKind::Exit as u8 {
             Event::Exit(exit(bytes, time)?)
+        } else if kind == RecordKind::FailedExec as u8 {
+            Event::FailedExec(Box::new(self.failed_exec(bytes, time)?))
         } else if kind == RecordKind::ArgvChunk as u8 {
             return argv_part(bytes, boot_ns).map(Decoded::ArgvPart);
         } else if kind == RecordKind::Cgroup as u8 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::cgroup::Cgroup;
+use super::failed_exec::FailedExec;
 
 /// One moment on both clocks, paired where it entered the agent.
 ///
@@ -344,6 +345,7 @@ pub enum Event {
     Exec(Box<Exec>),
     Fork(Fork),
     Exit(Exit),
+    FailedExec(Box<FailedExec>),
     Running(Box<Running>),
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::alert::Ancestor;
 use super::cgroup::Cgroup;
 use super::exec::{ProcessKey, Time};
+use super::failed_exec::FailedExecCounts;
 use super::loss::Losses;
 
 /// Execs that happened and of which there is no record.
@@ -98,6 +99,8 @@ pub struct Heartbeat {
     pub argv_broken: u64,
     pub paths_unknown: u64,
     pub parent_paths_unknown: u64,
+    /// `None` when they are not watched.
+    pub failed_execs: Option<FailedExecCounts>,
     /// Processes in the tree, and those for which it had no room.
     pub processes: u64,
     pub processes_dropped: u64,

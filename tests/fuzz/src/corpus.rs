@@ -7,7 +7,9 @@ use std::path::Path;
 
 use wallwatch::exit_code::ExitCode;
 use wallwatch::host::btf::Offsets;
-use wallwatch_common::{ArgvChunk, ExecRecord, MEMBERS, RECORD_VERSION, RecordKind};
+use wallwatch_common::{
+    ArgvChunk, ExecRecord, FailedExecRecord, MEMBERS, RECORD_VERSION, RecordHeader, RecordKind,
+};
 
 use crate::{btf, record, recording};
 use ring_records::{Exec, Process};
@@ -106,6 +108,7 @@ fn record_seeds() -> Seeds {
         ("exec", ring_records::exec(1_000, &bulk)),
         ("life", life.concat()),
         ("long", with_more_arguments(&bulk)),
+        ("failed", failed_exec()),
         ("attack", attack.collect::<Vec<_>>().concat()),
     ])
 }
@@ -130,6 +133,40 @@ fn with_more_arguments(exec: &Exec<'_>) -> Vec<u8> {
         out.extend(u32::to_ne_bytes(bytes));
         out.extend(b"argument");
     }
+    out
+}
+
+/// An exec that found no file.
+fn failed_exec() -> Vec<u8> {
+    let (filename, argv) = (b"/sbin/nft\0", b"nft\0list ruleset\0");
+    let mut out = vec![0; size_of::<FailedExecRecord>()];
+    let total = (out.len() + filename.len() + argv.len()) as u32;
+    let mut put = |at: usize, value: &[u8]| out[at..at + value.len()].copy_from_slice(value);
+    put(offset_of!(RecordHeader, time_ns), &1_000u64.to_ne_bytes());
+    put(
+        offset_of!(RecordHeader, kind),
+        &[RecordKind::FailedExec as u8],
+    );
+    put(offset_of!(RecordHeader, version), &[RECORD_VERSION]);
+    put(offset_of!(FailedExecRecord, comm), b"sh");
+    for (at, value) in [
+        (offset_of!(RecordHeader, bytes), total),
+        (offset_of!(FailedExecRecord, tgid), 41),
+        (offset_of!(FailedExecRecord, tid), 41),
+        (offset_of!(FailedExecRecord, parent_tgid), 40),
+        (offset_of!(FailedExecRecord, login_uid), u32::MAX),
+        (offset_of!(FailedExecRecord, session_id), u32::MAX),
+        (offset_of!(FailedExecRecord, error), 2),
+        (
+            offset_of!(FailedExecRecord, filename_bytes),
+            filename.len() as u32,
+        ),
+        (offset_of!(FailedExecRecord, argv_bytes), argv.len() as u32),
+    ] {
+        put(at, &value.to_ne_bytes());
+    }
+    out.extend(filename);
+    out.extend(argv);
     out
 }
 

@@ -7,6 +7,7 @@ use wallwatch::pipeline::Pipeline;
 use wallwatch::pipeline::assemble::{Assembler, AssemblerLimits};
 use wallwatch::pipeline::decode::{Decoded, Decoder};
 use wallwatch::pipeline::exec::{Event, ExePath, Exec, Time};
+use wallwatch::pipeline::failed_exec::FailedExec;
 use wallwatch::recording;
 use wallwatch_common::{ArgvChunk, RecordHeader, RecordKind};
 
@@ -91,8 +92,10 @@ impl Way {
     fn hand_out(&mut self) -> usize {
         let mut n = 0;
         while let Some(event) = self.assembler.next_event() {
-            if let Event::Exec(exec) = &event {
-                check_exec(exec);
+            match &event {
+                Event::Exec(exec) => check_exec(exec),
+                Event::FailedExec(failed) => check_failed(failed),
+                Event::Fork(_) | Event::Exit(_) | Event::Running(_) => {}
             }
             self.pipeline.handle_event(&event, self.now);
             n += alerts::check_next(&mut self.pipeline);
@@ -166,6 +169,13 @@ fn check_exec(exec: &Exec) {
     assert!(exec.argv.bytes_full >= exec.argv.bytes.len() as u64);
     assert!(exec.argv.arguments().count() <= exec.argv.bytes.len());
     check_recorded(exec);
+}
+
+/// What `record` writes of it, `replay` passes over.
+fn check_failed(failed: &FailedExec) {
+    let line = recording::write_failed_line(failed).expect("every failed exec can be written");
+    let read = recording::read_line(&line).expect("what was written is read");
+    assert!(read.is_none());
 }
 
 /// What `record` writes of it, `replay` reads.

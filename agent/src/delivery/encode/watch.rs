@@ -207,6 +207,9 @@ struct BooksLine<'a> {
     argv_broken: u64,
     paths_unknown: u64,
     parent_paths_unknown: u64,
+    /// Null when they are not watched.
+    failed_execs: Option<u64>,
+    failed_execs_lost: Option<u64>,
 }
 
 impl<'a> HeartbeatLine<'a> {
@@ -227,6 +230,7 @@ impl<'a> HeartbeatLine<'a> {
             argv_broken,
             paths_unknown,
             parent_paths_unknown,
+            failed_execs,
             processes,
             processes_dropped,
             groups_evicted,
@@ -255,6 +259,8 @@ impl<'a> HeartbeatLine<'a> {
                 argv_broken: *argv_broken,
                 paths_unknown: *paths_unknown,
                 parent_paths_unknown: *parent_paths_unknown,
+                failed_execs: failed_execs.map(|counts| counts.seen),
+                failed_execs_lost: failed_execs.map(|counts| counts.lost),
             },
             alerts: *alerts,
             gaps: *gaps,
