@@ -1,6 +1,7 @@
 //! Real execs through the real kernel programs. As root these tests run, or fail; for anybody else
 //! they are skipped, aloud.
 
+mod evasions;
 mod flood;
 mod state;
 

@@ -303,13 +303,14 @@ unsafe fn active_pid_ns(task: *const u8) -> Option<u32> {
     /// `PROC_PID_INIT_INO`, `include/linux/proc_ns.h`.
     const INITIAL: u32 = 0xefff_fffc;
     // SAFETY: by the caller's promise, and a plain load gave the pointer.
-    let (pid, level): (u64, u32) = unsafe {
+    let level: u32 = unsafe {
         let pid: *const u8 = load(task, Member::TaskThreadPid);
-        (pid as u64, load(pid, Member::PidLevel))
+        load(pid, Member::PidLevel)
     };
     if level == 0 {
         return Some(INITIAL);
     }
+    let pid = read::<u64>(task as u64 + offset(Member::TaskThreadPid))?;
     let upid = pid + offset(Member::PidNumbers) + level as u64 * offset(Member::UpidBytes);
     let pid_ns = read::<u64>(upid + offset(Member::UpidNs))?;
     read(pid_ns + offset(Member::PidNsInum))

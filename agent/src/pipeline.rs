@@ -121,10 +121,27 @@ impl Pipeline {
             .next_alert()
             .or_else(|| self.overlong.next_alert())?;
         alert.ancestry = self.tree.lineage(alert.parent);
+        alert.origin = self.origin(&alert);
         if alert.ancestry.is_empty() {
             alert.ancestry.push(parent_alone(&alert));
         }
         Some(alert)
+    }
+
+    /// Who began the first exec of an alert, when the parent only adopted its process.
+    fn origin(&self, alert: &Alert) -> Vec<Ancestor> {
+        let Some(exec) = alert.execs.first() else {
+            return Vec::new();
+        };
+        let mut origin = self.tree.lineage(exec.process);
+        let is_by_parent = origin
+            .get(1)
+            .is_none_or(|creator| creator.process.tgid == alert.parent.tgid);
+        if is_by_parent {
+            return Vec::new();
+        }
+        origin.remove(0);
+        origin
     }
 
     pub fn detector(&self) -> &Detector {

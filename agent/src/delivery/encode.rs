@@ -163,6 +163,8 @@ struct ParentLine<'a> {
     deleted: bool,
     memfd: bool,
     ancestry: Vec<AncestorLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origin: Vec<AncestorLine<'a>>,
 }
 
 #[derive(Serialize)]
@@ -228,6 +230,8 @@ struct CutLine {
     #[serde(skip_serializing_if = "is_zero")]
     ancestry: usize,
     #[serde(skip_serializing_if = "is_zero")]
+    origin: usize,
+    #[serde(skip_serializing_if = "is_zero")]
     matched: usize,
 }
 
@@ -256,6 +260,7 @@ impl<'a> AlertLine<'a> {
             parent_deleted: _,
             parent_memfd: _,
             ancestry: _,
+            origin: _,
             blindness,
         } = alert;
         let field = |bytes: &'a [u8]| Text::whole(bytes).within(budget.field_bytes);
@@ -353,6 +358,9 @@ fn parent_line(alert: &Alert, budget: Budget) -> ParentLine<'_> {
         ancestry: first(&alert.ancestry, budget.items)
             .map(|ancestor| ancestor_line(ancestor, budget))
             .collect(),
+        origin: first(&alert.origin, budget.items)
+            .map(|ancestor| ancestor_line(ancestor, budget))
+            .collect(),
     }
 }
 
@@ -428,6 +436,7 @@ fn cut_line(alert: &Alert, budget: Budget) -> Option<CutLine> {
         pids: left_out(&alert.pids, budget.ids),
         execs: left_out(&alert.execs, budget.items),
         ancestry: left_out(&alert.ancestry, budget.items),
+        origin: left_out(&alert.origin, budget.items),
         matched: left_out(&alert.matched, budget.items),
     })
 }

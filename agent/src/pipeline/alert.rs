@@ -217,5 +217,8 @@ pub struct Alert {
     pub parent_memfd: bool,
     /// From the parent up to the oldest ancestor known.
     pub ancestry: Vec<Ancestor>,
+    /// From the process that started the first exec's, when that was not the parent: a double fork, `setsid`,
+    /// a shell's background job leave their work to a reaper. Empty otherwise.
+    pub origin: Vec<Ancestor>,
     pub blindness: Blindness,
 }

@@ -331,6 +331,7 @@ impl Detector {
             parent_deleted: alert.parent_deleted,
             parent_memfd: alert.parent_memfd,
             ancestry: Vec::new(),
+            origin: Vec::new(),
         }
     }
 }

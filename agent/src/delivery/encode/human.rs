@@ -41,6 +41,9 @@ pub fn human(alert: &Alert, context: &AlertContext) -> String {
     page.line("ports", &ports(alert));
     page.line("when", &when(alert));
     page.line("lineage", &lineage(&alert.ancestry));
+    if !alert.origin.is_empty() {
+        page.line("begun by", &lineage(&alert.origin));
+    }
     page.line("why", "each clause of the rule held:");
     for clause in alert.matched.iter().take(CLAUSES_MAX) {
         let found = Text::whole(&clause.found).within(FOUND_BYTES_MAX);

@@ -176,6 +176,7 @@ fn sample() -> Alert {
         parent_unknown: None,
         parent_deleted: false,
         parent_memfd: false,
+        origin: Vec::new(),
         ancestry: vec![
             ancestor(3485, path("/tmp/.x/cpd"), "[kworker:0/1]"),
             Ancestor {
@@ -541,6 +542,7 @@ prop_compose! {
         pids in list(any::<u32>(), 3000),
         execs in list(any_exec(), 300),
         ancestry in list(any_ancestor(), 40),
+        origin in list(any_ancestor(), 40),
         matched in list(any_clause(), 40),
         rule_name in text(3000),
         techniques in list(text(200), 40),
@@ -560,6 +562,7 @@ prop_compose! {
             pids,
             execs,
             ancestry,
+            origin,
             matched,
             count: number,
             blindness: Blindness {
@@ -595,15 +598,17 @@ proptest! {
             ("guids", alert.guids.len()),
             ("pids", alert.pids.len()),
             ("ancestry", alert.ancestry.len()),
+            ("origin", alert.origin.len()),
             ("matched", alert.matched.len()),
             ("mitre_technique_id", alert.rule.mitre_technique_id.len()),
         ] {
             let shown = match list {
-                "ancestry" => &value["parent"][list],
+                "ancestry" | "origin" => &value["parent"][list],
                 _ => &value[list],
             };
             let cut = value["cut"][list].as_u64().unwrap_or(0);
-            prop_assert_eq!(shown.as_array().unwrap().len() as u64 + cut, full as u64);
+            let shown = shown.as_array().map_or(0, Vec::len);
+            prop_assert_eq!(shown as u64 + cut, full as u64);
         }
     }
 

@@ -108,6 +108,7 @@ impl OverlongPaths {
             parent_deleted: exec.parent_deleted,
             parent_memfd: exec.parent_memfd,
             ancestry: Vec::new(),
+            origin: Vec::new(),
             blindness: Blindness {
                 truncated: u64::from(exec.argv.truncated()),
                 faults: u64::from(matches!(
