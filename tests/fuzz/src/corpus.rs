@@ -62,7 +62,9 @@ fn the_recording_seeds_parse_and_the_attack_alerts() {
         recording::check(&bytes);
         let summary = recording::replayed(&bytes);
         assert_eq!(summary.exit_code(), ExitCode::Success, "{name}");
-        assert_eq!(summary.alert_lines > 0, name == "attack", "{name}");
+        // The full one has a path beyond `PATH_MAX`.
+        let alerts = name == "attack" || name == "full";
+        assert_eq!(summary.alert_lines > 0, alerts, "{name}");
     }
 }
 
@@ -124,10 +126,10 @@ fn with_more_arguments(exec: &Exec<'_>) -> Vec<u8> {
     out[full_at..full_at + 8].copy_from_slice(&(first + 40_000).to_ne_bytes());
     for (offset, bytes) in [(0, 16_384), (16_384, 16_384), (32_768, 7_232)] {
         let length = offset_of!(ArgvChunk, argv) as u32 + 8;
-        let kind = RecordKind::ArgvChunk as u32;
         out.extend(TIME_NS.to_ne_bytes());
         out.extend(length.to_ne_bytes());
-        out.extend((u32::from(RECORD_VERSION) << 16 | kind).to_ne_bytes());
+        // The share follows.
+        out.extend([RecordKind::ArgvChunk as u8, RECORD_VERSION, 0, 0]);
         out.extend(u64::to_ne_bytes(first + offset));
         out.extend(exec.process.tgid.to_ne_bytes());
         out.extend(u32::to_ne_bytes(bytes));
@@ -184,7 +186,7 @@ fn command(port: &str) -> String {
 fn recording_seeds() -> Seeds {
     let minimal = r#"{"time": 1795488043.803, "pid": 3486, "ppid": 3485, "uid": 0, "exe": "/usr/bin/true", "argv": ["true"], "parent_exe": null}
 "#;
-    let full = r#"{"time":1795488043.803000001,"guid":"79ff81aa-7100-5520-b494-70a95bccfefa","pid":3486,"tid":3487,"start_time":12.5,"ppid":3485,"parent_start_time":12.25,"uid":0,"gid":0,"euid":0,"login_uid":1000,"session_id":2,"user":"root","host":"gateway","host_id":"0123","comm":"sh","filename":"./run","interp":"/bin/sh","exe":null,"exe_unknown":"unfinished","exe_deleted":true,"exe_memfd":true,"argv":["sh","a b",""],"argv_bytes_full":9000,"argv_unread":true,"parent_exe":{"base64":"L3RtcC//"},"parent_argv":["cpd"],"cgroup_id":1,"mount_ns":4026531840,"pid_ns":4026531836,"net_ns":4026531833,"stdout_null":true,"stderr_null":true}
+    let full = r#"{"time":1795488043.803000001,"guid":"79ff81aa-7100-5520-b494-70a95bccfefa","pid":3486,"tid":3487,"start_time":12.5,"ppid":3485,"parent_start_time":12.25,"uid":0,"gid":0,"euid":0,"login_uid":1000,"session_id":2,"user":"root","host":"gateway","host_id":"0123","comm":"sh","filename":"./run","interp":"/bin/sh","exe":null,"exe_unknown":"unfinished","exe_deleted":true,"exe_memfd":true,"argv":["sh","a b",""],"argv_bytes_full":9000,"argv_unread":true,"parent_exe":{"base64":"L3RtcC//"},"parent_argv":["cpd"],"cgroup_id":1,"cgroup":"/system.slice/cron.service","namespaces":{"mount":{"inum":4026531840,"host":true},"pid":{"inum":4026531836,"host":true},"net":{"inum":4026531833,"host":false},"user":{"inum":4026531837,"host":null}},"stdout_null":true,"stderr_null":true}
 "#;
     let attack: String = PORTS
         .iter()
@@ -217,8 +219,10 @@ fn kernel_types(wanted: impl Fn(bool) -> bool) -> Vec<u8> {
     let mut structures: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for spec in MEMBERS.iter().filter(|spec| wanted(spec.required)) {
         let members = structures.entry(spec.structure).or_default();
-        if !spec.path.is_empty() {
-            members.insert(spec.path);
+        // Of several names the first.
+        let path = spec.path.split('|').next().unwrap_or_default();
+        if !path.is_empty() {
+            members.insert(path);
         }
     }
     let mut types = Types::default();

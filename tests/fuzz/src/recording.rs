@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use wallwatch::delivery::encode::Shape;
+use wallwatch::pipeline::exec::ExecGuid;
 use wallwatch::recording::{parse_line, write_line};
 use wallwatch::replay::{Summary, replay};
 
@@ -18,9 +19,11 @@ pub fn check(data: &[u8]) {
 
 /// What is read, is written so that it is read again as the same.
 fn check_line(line: &[u8]) {
-    let Ok(exec) = parse_line(line) else {
+    let Ok(mut exec) = parse_line(line) else {
         return;
     };
+    // What is written has a guid, whether the line had one or not.
+    exec.guid = ExecGuid::Given(exec.guid());
     let written = write_line(&exec).expect("what was read can be written");
     let Some((&b'\n', json)) = written.split_last() else {
         panic!("a line without its end");
