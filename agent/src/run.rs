@@ -34,6 +34,10 @@ use crate::state::Keeper;
 /// How often the counters are compared with what came.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Drains that a comparison waits for: twice what the largest of the usual rings holds. Whoever fills them
+/// faster than they are drained must not keep the loop busy.
+const CATCH_UP_DRAINS_MAX: usize = 16;
+
 /// Execs that one look at the running processes brings back at most. Each costs some system calls, and
 /// nothing is drained meanwhile.
 const RECOVERED_MAX: usize = 1024;
@@ -206,8 +210,14 @@ impl Agent {
         }
     }
 
-    /// Compares what was seen with what came. What is missing becomes a gap.
+    /// Compares what was seen with what came. What is missing becomes a gap. What is in the rings by now is
+    /// taken in first: it may say whose the missing were.
     fn reconcile(&mut self) {
+        for _ in 0..CATCH_UP_DRAINS_MAX {
+            if self.drain() == 0 {
+                break;
+            }
+        }
         let Some(counters) = self.counters() else {
             return;
         };

@@ -59,11 +59,11 @@ const FILTER: &str = "kernel::";
 pub(crate) struct Options {
     /// Kernel series to boot, or `native`; repeat for several, everything when absent
     #[arg(long = "kernel", value_name = "SERIES", value_enum)]
-    kernels: Vec<Subject>,
+    pub(crate) kernels: Vec<Subject>,
 
     /// Write what was seen to agent/docs/kernels.md; rows of other kernels stay
-    #[arg(long, conflicts_with = "filter")]
-    write_docs: bool,
+    #[arg(long, conflicts_with_all = ["filter", "skip"])]
+    pub(crate) write_docs: bool,
 
     /// Time limit of one kernel, of a guest from power-on to power-off, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT_S)]
@@ -72,6 +72,10 @@ pub(crate) struct Options {
     /// Which tests to run on each kernel: a filter of the test harness
     #[arg(long, value_name = "FILTER", default_value = FILTER)]
     pub(crate) filter: String,
+
+    /// Which of these tests not to run
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) skip: Option<String>,
 
     /// Download nothing: only kernels that are already unpacked
     #[arg(long, conflicts_with = "refresh")]
@@ -103,11 +107,21 @@ impl Options {
             write_docs: false,
             timeout_s: TIMEOUT_S,
             filter: FILTER.to_owned(),
+            skip: None,
             offline: false,
             refresh: false,
             keep: false,
             list: false,
         }
+    }
+
+    /// What the test harness is told to run.
+    fn selection(&self) -> Vec<String> {
+        let mut selection = vec![self.filter.clone()];
+        if let Some(skip) = &self.skip {
+            selection.extend(["--skip".to_owned(), skip.clone()]);
+        }
+        selection
     }
 }
 
@@ -123,7 +137,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let subjects = wanted(options);
     requirements::check(&subjects)?;
-    let payload = Payload::build(&workspace, &Toolchain::native(), &options.filter)?;
+    let payload = Payload::build(&workspace, &Toolchain::native(), &options.selection())?;
     let vm_dir = workspace.vm_dir();
     std::fs::create_dir_all(&vm_dir).with_context(|| format!("create {}", vm_dir.display()))?;
     let mut guests = Guests {
@@ -189,7 +203,8 @@ impl Guests<'_> {
             Architecture::Amd64 => Guest::new(self.payload, &userland),
             Architecture::Arm64 => {
                 let toolchain = Toolchain::arm64(&vm_dir, self.options)?;
-                let payload = Payload::build(self.workspace, &toolchain, &self.options.filter)?;
+                let payload =
+                    Payload::build(self.workspace, &toolchain, &self.options.selection())?;
                 Guest::new(&payload, &userland)
             }
         }

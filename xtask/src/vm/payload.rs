@@ -41,7 +41,7 @@ impl Payload {
     pub(crate) fn build(
         workspace: &Workspace,
         toolchain: &Toolchain,
-        filter: &str,
+        selection: &[String],
     ) -> Result<Self> {
         let built = workspace
             .cargo_executables(toolchain, &["build", "--bins", "--examples"])
@@ -65,9 +65,11 @@ impl Payload {
 
         Ok(Self {
             programs,
-            command: [TESTS, filter, "--test-threads=1", "--nocapture"]
+            command: [TESTS, "--test-threads=1", "--nocapture"]
                 .map(str::to_owned)
-                .to_vec(),
+                .into_iter()
+                .chain(selection.iter().cloned())
+                .collect(),
         })
     }
 
