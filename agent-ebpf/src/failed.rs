@@ -190,7 +190,7 @@ fn copy_sections(scratch: *mut u8, filename: u64, argv: u64) -> Sections {
 }
 
 /// Copies a string of the caller with its NUL, cut to `bytes_max`, to `scratch[at..]`, where there is room for
-/// that much. Gives its bytes.
+/// that much. Gives its bytes; `None` for an empty string on Linux 5.10, which gives 0 for it.
 #[inline(always)]
 fn copy_string(scratch: *mut u8, at: usize, bytes_max: usize, string: u64) -> Option<usize> {
     // SAFETY: the verifier checks that `at` is within the scratch.
@@ -198,13 +198,6 @@ fn copy_string(scratch: *mut u8, at: usize, bytes_max: usize, string: u64) -> Op
     // SAFETY: the helper writes at most `bytes_max` bytes, or fails, whatever the address.
     let length =
         unsafe { bpf_probe_read_user_str(target.cast(), bytes_max as u32, string as *const _) };
-    if length == 0 {
-        // An empty string: Linux 5.10 does not count its NUL (`strncpy_from_user_nofault`, `mm/maccess.c`),
-        // nor write it.
-        // SAFETY: `target` has room for a byte, as for any string.
-        unsafe { target.write_volatile(0) };
-        return Some(1);
-    }
     (length > 0).then_some(length as usize)
 }
 
