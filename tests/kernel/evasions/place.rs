@@ -63,6 +63,37 @@ fn however_a_path_is_written_the_file_is_told() {
     }
 }
 
+/// Line 18: content may be dated back, its change may not. Since Linux 6.13 the kernel keeps in a bit of the
+/// nanoseconds whether somebody has asked for the time (`I_CTIME_QUERIED`, `include/linux/fs.h`), as
+/// `stat(2)` does; that bit is not part of the time.
+#[test]
+fn the_change_time_is_the_files_whoever_has_asked_for_it() {
+    if !can_run("the_change_time_is_the_files_whoever_has_asked_for_it") {
+        return;
+    }
+    let (folder, stub) = stub();
+    let file = fs::File::open(&stub).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    // Whatever looked at the file before, the second exec comes after this test did.
+    let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+    let recording = Agent::record();
+    run("\"$1\" tell \"$2\"", &[&stub, &before]);
+    let metadata = file.metadata().unwrap();
+    run("\"$1\" tell \"$2\"", &[&stub, &after]);
+    let stopped = recording.stop();
+    assert_eq!(metadata.mtime(), 0);
+    let changed = metadata.ctime() as f64 + metadata.ctime_nsec() as f64 / 1e9;
+    for told in [before, after] {
+        let stat = &teller(&stopped, &told)["exe_stat"];
+        let late = stat["change_time"].as_f64().unwrap() - changed;
+        assert!(
+            late.abs() < 1e-6,
+            "{} is {late} s late",
+            stat["change_time"]
+        );
+    }
+}
+
 /// Line 18: neither a path through `/usr/bin` nor a link there puts the parent there.
 #[test]
 fn a_parent_that_only_seems_to_stand_in_usr_bin_alerts() {
