@@ -271,7 +271,9 @@ fn cgroup_path(bytes: &[u8]) -> Result<CgroupPath, DecodeError> {
 fn file_stat(fields: &Fields<'_>, overlay_upper: bool) -> Option<FileStat> {
     let mode = fields.u16(offset_of!(ExecRecord, exe_mode));
     let seconds = fields.u64(offset_of!(ExecRecord, exe_change_s));
-    let below = u64::from(fields.u32(offset_of!(ExecRecord, exe_change_ns)));
+    // Since Linux 6.13 the highest bit says that somebody has asked for the time (`I_CTIME_QUERIED`,
+    // `include/linux/fs.h`); nanoseconds below a second never reach it.
+    let below = u64::from(fields.u32(offset_of!(ExecRecord, exe_change_ns)) & 0x7fff_ffff);
     (mode != 0).then(|| FileStat {
         uid: fields.u32(offset_of!(ExecRecord, exe_uid)),
         gid: fields.u32(offset_of!(ExecRecord, exe_gid)),
