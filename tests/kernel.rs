@@ -218,7 +218,7 @@ fn a_record_has_every_field() {
     let recording = Agent::record();
     run_stub(&stub, &["system", &command]);
     let stopped = recording.stop();
-    // Which fields this kernel has: the README's table is made of these lines.
+    // Which fields this kernel has: agent/docs/kernels.md is made of these lines.
     let sight = stopped.log.lines().find(|line| line.contains("sight="));
     eprintln!("{}", sight.expect("the agent says what it sees"));
     let name = script.to_str().unwrap();
