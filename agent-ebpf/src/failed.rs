@@ -26,7 +26,9 @@ use wallwatch_common::{
 };
 
 use crate::{
-    maps::{ARGUMENT_REGISTERS, COUNTERS, FAILED_SCRATCH, HAS_TASK_PT_REGS, add, cpu},
+    maps::{
+        ARGUMENT_REGISTERS, COUNTERS, FAILED_SCRATCH, FailedScratch, HAS_TASK_PT_REGS, add, cpu,
+    },
     ring::{self, Class, Ring, share_of},
     task::{has, offset, read},
 };
@@ -79,11 +81,11 @@ fn send(ctx: &TracePointContext, filename_argument: usize, error: u32) -> bool {
         return false;
     };
     // SAFETY: the pointer is into the map, which outlives the program.
-    let (wanted, bytes) = unsafe { (&raw mut (*scratch).wanted, &raw mut (*scratch).bytes) };
+    let wanted = unsafe { &raw mut (*scratch).wanted };
     add(wanted, 1);
     // SAFETY: as above. Volatile, for the addition is made by an instruction the compiler does not know.
     let is_free = unsafe { wanted.read_volatile() } == 1;
-    let is_sent = is_free && assemble(ctx, filename_argument, error, bytes.cast());
+    let is_sent = is_free && assemble(ctx, filename_argument, error, scratch);
     add(wanted, 0u64.wrapping_sub(1));
     is_sent
 }
@@ -94,11 +96,19 @@ fn assemble(
     ctx: &TracePointContext,
     filename_argument: usize,
     error: u32,
-    scratch: *mut u8,
+    scratch: *mut FailedScratch,
 ) -> bool {
+    // SAFETY: the pointer is into the map, which outlives the program.
+    let (target, argv_bytes) = unsafe {
+        (
+            (&raw mut (*scratch).bytes).cast::<u8>(),
+            &raw mut (*scratch).argv_bytes,
+        )
+    };
     let registers = registers(ctx);
     let sections = copy_sections(
-        scratch,
+        target,
+        ArgvBytes(argv_bytes),
         argument(registers, filename_argument),
         argument(registers, filename_argument + 1),
     );
@@ -136,20 +146,20 @@ fn assemble(
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
     };
     // SAFETY: the scratch is larger than the record's head and aligned for it.
-    unsafe { scratch.cast::<FailedExecRecord>().write(record) };
-    ring::output(Ring::Bulk, scratch, bytes, share, Class::Lineage).is_sent()
+    unsafe { target.cast::<FailedExecRecord>().write(record) };
+    ring::output(Ring::Bulk, target, bytes, share, Class::Lineage).is_sent()
 }
 
 /// Copies the file name and argv behind the record's head.
 #[inline(always)]
-fn copy_sections(scratch: *mut u8, filename: u64, argv: u64) -> Sections {
+fn copy_sections(target: *mut u8, argv_bytes: ArgvBytes, filename: u64, argv: u64) -> Sections {
     let head = size_of::<FailedExecRecord>();
     let mut sections = Sections {
         filename_bytes: 0,
         argv_bytes: 0,
         flags: 0,
     };
-    match copy_string(scratch, head, FILENAME_BYTES_MAX, filename) {
+    match copy_string(target, head, FILENAME_BYTES_MAX, filename) {
         Some(bytes) => sections.filename_bytes = bytes & (2 * FILENAME_BYTES_MAX - 1),
         None => sections.flags |= FailedExecFlags::FILENAME_FAULT,
     }
@@ -157,6 +167,7 @@ fn copy_sections(scratch: *mut u8, filename: u64, argv: u64) -> Sections {
     if argv == 0 {
         return sections;
     }
+    argv_bytes.set(0);
     let mut n = 0;
     loop {
         let Some(argument) = read_user(argv + 8 * n as u64) else {
@@ -166,22 +177,23 @@ fn copy_sections(scratch: *mut u8, filename: u64, argv: u64) -> Sections {
         if argument == 0 {
             break;
         }
-        if n == FAILED_ARGUMENTS_MAX || sections.argv_bytes >= FAILED_ARGV_BYTES_MAX {
+        let so_far = argv_bytes.get();
+        if n == FAILED_ARGUMENTS_MAX || so_far >= FAILED_ARGV_BYTES_MAX {
             sections.flags |= FailedExecFlags::ARGV_CUT;
             break;
         }
-        let at =
-            head + sections.filename_bytes + (sections.argv_bytes & (FAILED_ARGV_BYTES_MAX - 1));
-        let Some(bytes) = copy_string(scratch, at, FAILED_ARGV_BYTES_MAX, argument) else {
+        let at = head + sections.filename_bytes + (so_far & (FAILED_ARGV_BYTES_MAX - 1));
+        let Some(bytes) = copy_string(target, at, FAILED_ARGV_BYTES_MAX, argument) else {
             sections.flags |= FailedExecFlags::ARGV_FAULT;
             break;
         };
         if bytes == FAILED_ARGV_BYTES_MAX {
             sections.flags |= FailedExecFlags::ARGV_CUT;
         }
-        sections.argv_bytes += bytes & (2 * FAILED_ARGV_BYTES_MAX - 1);
+        argv_bytes.set(so_far + bytes);
         n += 1;
     }
+    sections.argv_bytes = argv_bytes.get();
     if sections.argv_bytes > FAILED_ARGV_BYTES_MAX {
         sections.argv_bytes = FAILED_ARGV_BYTES_MAX;
         sections.flags |= FailedExecFlags::ARGV_CUT;
@@ -189,8 +201,28 @@ fn copy_sections(scratch: *mut u8, filename: u64, argv: u64) -> Sections {
     sections
 }
 
+/// [`FailedScratch::argv_bytes`].
+#[derive(Clone, Copy)]
+struct ArgvBytes(*mut u64);
+
+impl ArgvBytes {
+    /// Below twice [`FAILED_ARGV_BYTES_MAX`]: one argument beyond the bound is counted, and no other.
+    #[inline(always)]
+    fn get(self) -> usize {
+        // SAFETY: the pointer is into the map, which outlives the program.
+        let bytes = unsafe { self.0.read_volatile() };
+        bytes as usize & (2 * FAILED_ARGV_BYTES_MAX - 1)
+    }
+
+    #[inline(always)]
+    fn set(self, bytes: usize) {
+        // SAFETY: as in `get`.
+        unsafe { self.0.write_volatile(bytes as u64) };
+    }
+}
+
 /// Copies a string of the caller with its NUL, cut to `bytes_max`, to `scratch[at..]`, where there is room for
-/// that much. Gives its bytes; `None` for an empty string on Linux 5.10, which gives 0 for it.
+/// that much. Gives its bytes.
 #[inline(always)]
 fn copy_string(scratch: *mut u8, at: usize, bytes_max: usize, string: u64) -> Option<usize> {
     // SAFETY: the verifier checks that `at` is within the scratch.
@@ -198,6 +230,12 @@ fn copy_string(scratch: *mut u8, at: usize, bytes_max: usize, string: u64) -> Op
     // SAFETY: the helper writes at most `bytes_max` bytes, or fails, whatever the address.
     let length =
         unsafe { bpf_probe_read_user_str(target.cast(), bytes_max as u32, string as *const _) };
+    // Older kernels do not count the NUL of an empty string (`strncpy_from_user_nofault`, `mm/maccess.c`).
+    if length == 0 {
+        // SAFETY: as above.
+        unsafe { target.write(0) };
+        return Some(1);
+    }
     (length > 0).then_some(length as usize)
 }
 

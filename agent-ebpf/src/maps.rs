@@ -82,6 +82,9 @@ pub(crate) static LISTING_SCRATCH: Array<Scratch> = Array::with_max_entries(1, 0
 pub(crate) struct FailedScratch {
     /// How many runs want it; see `failed.rs`.
     pub(crate) wanted: u64,
+    /// Bytes of argv so far. Here, because the verifier forgets what it knew of a value that went through a
+    /// map; in a register, each argument would double what it has to check.
+    pub(crate) argv_bytes: u64,
     pub(crate) bytes: [u8; FAILED_SCRATCH_BYTES],
 }
 

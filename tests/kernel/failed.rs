@@ -50,7 +50,7 @@ fn what_was_tried_in_vain_is_recorded_with_its_error() {
     let recording = Agent::start_with_tracing("record", ON, true);
     assert_eq!(recording.tracepoint_programs(), 2);
     Command::new(&missing)
-        .args(["-I", "two words"])
+        .args(["-I", "two words", "", "last"])
         .spawn()
         .unwrap_err();
     Command::new(&secret).uid(NOBODY).spawn().unwrap_err();
@@ -66,7 +66,7 @@ fn what_was_tried_in_vain_is_recorded_with_its_error() {
     );
     assert_eq!(
         line["argv"],
-        json!([missing.to_str().unwrap(), "-I", "two words"])
+        json!([missing.to_str().unwrap(), "-I", "two words", "", "last"])
     );
     assert_eq!((&line["uid"], &line["user"]), (&json!(0), &json!("root")));
     // The child had yet to become another program.
