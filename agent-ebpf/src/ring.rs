@@ -122,15 +122,15 @@ pub(crate) fn admit(ring: Ring, bytes: usize, share: u16, class: Class) -> Outco
     Outcome::Sent
 }
 
-/// Charges a record that was sent to its share.
+/// Charges a record to its share, before it is sent: the agent must never have taken out more than was charged.
 #[inline(always)]
-pub(crate) fn charge(ring: Ring, bytes: usize, share: u16) {
+fn charge(ring: Ring, bytes: usize, share: u16) {
     if let Some(given) = GIVEN.get_ptr_mut(slot(ring, share)) {
         add(given, room_for(bytes));
     }
 }
 
-/// Takes back a charge for a record that was discarded.
+/// Takes back the charge for a record that was not sent.
 #[inline(always)]
 pub(crate) fn refund(ring: Ring, bytes: usize, share: u16) {
     if let Some(given) = GIVEN.get_ptr_mut(slot(ring, share)) {
@@ -147,9 +147,12 @@ pub(crate) fn reserve<T: 'static>(
     if !admit(Ring::Bulk, size_of::<T>(), share, class).is_sent() {
         return None;
     }
-    let entry = RingBuf::reserve::<T>(&BULK, 0)?;
     charge(Ring::Bulk, size_of::<T>(), share);
-    Some(entry)
+    let entry = RingBuf::reserve::<T>(&BULK, 0);
+    if entry.is_none() {
+        refund(Ring::Bulk, size_of::<T>(), share);
+    }
+    entry
 }
 
 /// Copies `bytes` from `at`, which is in a scratch, into a ring.
@@ -159,12 +162,13 @@ pub(crate) fn output(ring: Ring, at: *mut u8, bytes: usize, share: u16, class: C
     if !admitted.is_sent() {
         return admitted;
     }
+    charge(ring, bytes, share);
     // SAFETY: the verifier checks that `bytes` lie within the scratch.
     let status = unsafe { bpf_ringbuf_output(ring.map(), at.cast(), bytes as u64, 0) };
     if status != 0 {
+        refund(ring, bytes, share);
         return Outcome::Full;
     }
-    charge(ring, bytes, share);
     Outcome::Sent
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::config::Settings;
+use crate::delivery::encode::{AlertContext, HostIdentity};
 use crate::host::complete::Completer;
 use crate::host::identity::Identity;
 use crate::host::procfs::Procfs;
@@ -46,4 +47,18 @@ pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {
 /// CIM's `dest`: what the operator says, or the host's own name.
 pub fn dest<'a>(settings: &'a Settings, identity: &'a Identity) -> &'a str {
     settings.host.name.as_deref().unwrap_or(&identity.name)
+}
+
+/// What an alert tells beside the finding.
+pub fn alert_context(settings: &Settings, identity: Identity) -> AlertContext {
+    AlertContext {
+        host: HostIdentity {
+            name: dest(settings, &identity).to_owned(),
+            id: identity.machine_id,
+            boot_id: Some(identity.boot_id),
+            os: identity.os,
+            kernel: Some(identity.kernel),
+        },
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }

@@ -16,6 +16,7 @@ pub mod host;
 #[forbid(unsafe_code)]
 pub mod pipeline;
 
+pub mod lines;
 pub mod recording;
 #[forbid(unsafe_code)]
 pub mod state;

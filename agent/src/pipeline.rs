@@ -9,9 +9,10 @@ pub mod decode;
 pub mod detect;
 pub mod exec;
 pub mod failed_exec;
-pub mod gap;
+
 pub mod loss;
 pub mod process_tree;
+pub mod watch;
 
 use alert::{Alert, Ancestor};
 use detect::{Detector, OverlongPaths};

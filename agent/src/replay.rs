@@ -1,7 +1,7 @@
 //! The pipeline over recorded execs: no root, no kernel, no clock. Time is the records' own.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped};
 use crate::exit_code::ExitCode;
+use crate::lines::read_line;
 use crate::pipeline::Pipeline;
 use crate::pipeline::alert::Alert;
 use crate::pipeline::exec::{Event, Exec, Time};
@@ -63,7 +64,7 @@ pub fn replay(
     let mut now = Time::default();
     let mut line = Vec::new();
     let mut number = 0;
-    while read_line(&mut input, &mut line).context("read the recording")? {
+    while read_line(&mut input, &mut line, LINE_BYTES_MAX).context("read the recording")? {
         number += 1;
         if line.trim_ascii().is_empty() {
             continue;
@@ -120,20 +121,6 @@ fn parse(line: &[u8]) -> Result<Option<Exec>, String> {
     recording::read_line(line).map_err(|error| error.to_string())
 }
 
-/// Reads up to the next line feed. Of a line that is too long one byte more than the bound is kept, as
-/// a mark, and the rest is passed over.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    input
-        .by_ref()
-        .take(LINE_BYTES_MAX + 1)
-        .read_until(b'\n', line)?;
-    if line.len() as u64 > LINE_BYTES_MAX && line.last() != Some(&b'\n') {
-        input.skip_until(b'\n')?;
-    }
-    Ok(!line.is_empty())
-}
-
 /// A recording need not be in order; the replay's time never goes back.
 fn latest(now: Time, time: Time) -> Time {
     Time {
@@ -180,10 +167,10 @@ mod tests {
         input.extend_from_slice(b"\nnext\n");
         let mut input = BufReader::new(input.as_slice());
         let mut line = Vec::new();
-        assert!(read_line(&mut input, &mut line).unwrap());
+        assert!(read_line(&mut input, &mut line, LINE_BYTES_MAX).unwrap());
         assert!(parse(&line).unwrap_err().contains("longer than"));
-        assert!(read_line(&mut input, &mut line).unwrap());
+        assert!(read_line(&mut input, &mut line, LINE_BYTES_MAX).unwrap());
         assert_eq!(line, b"next\n");
-        assert!(!read_line(&mut input, &mut line).unwrap());
+        assert!(!read_line(&mut input, &mut line, LINE_BYTES_MAX).unwrap());
     }
 }

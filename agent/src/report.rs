@@ -8,15 +8,15 @@ use crate::host::counters::Counters;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{ProcessKey, Time};
-use crate::pipeline::gap::{AgentState, Gap, Heartbeat, LostLineage, Repair};
 use crate::pipeline::loss::Loss;
+use crate::pipeline::watch::{AgentState, Gap, Heartbeat, LostLineage, Repair};
 
 /// Lineages that one gap names.
 const LINEAGES_MAX: usize = 8;
 
 /// What had been lost when it was last said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
+pub struct Told {
     pub execs: u64,
     lineage: u64,
     undecoded: u64,
@@ -26,7 +26,7 @@ pub struct Losses {
     failed_execs: u64,
 }
 
-impl Losses {
+impl Told {
     fn read(counters: &Counters, source: &Source, pipeline: &Pipeline) -> Self {
         let detector = pipeline.detector().counters();
         Self {
@@ -41,7 +41,7 @@ impl Losses {
     }
 
     /// Says what has been lost since it was last said, beside execs, which are a gap.
-    pub fn report(&mut self, counters: &Counters, source: &Source, pipeline: &Pipeline) {
+    pub fn say(&mut self, counters: &Counters, source: &Source, pipeline: &Pipeline) {
         let now = Self::read(counters, source, pipeline);
         if now.groups_evicted > self.groups_evicted {
             tracing::error!(

@@ -12,11 +12,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
-use crate::compose::{attach, block_on, dest, pipeline};
+use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
-use crate::delivery::encode::{
-    AlertContext, HostIdentity, Shape, heartbeat_line, shaped, shaped_gap,
-};
+use crate::delivery::encode::{AlertContext, Shape, heartbeat_line, shaped, shaped_gap};
 use crate::delivery::writer::{Accepted, Writer, WriterCounts};
 use crate::host::clock;
 use crate::host::counters::Counters;
@@ -25,10 +23,10 @@ use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{Event, Running, Time};
-use crate::pipeline::gap::{AgentState, Repair};
 use crate::pipeline::loss::Loss;
 use crate::pipeline::process_tree::TreeLimits;
-use crate::report::{Gaps, Losses, Pulse, heartbeat, say_totals};
+use crate::pipeline::watch::{AgentState, Repair};
+use crate::report::{Gaps, Pulse, Told, heartbeat, say_totals};
 use crate::state::Keeper;
 
 /// How often the counters are compared with what came.
@@ -117,7 +115,7 @@ struct Agent {
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
-    losses: Losses,
+    told: Told,
     gaps: Gaps,
     since: Time,
     heartbeat_interval: Option<Duration>,
@@ -149,16 +147,7 @@ impl Agent {
             rule = settings.rules.linux_iptables_firewall_modification.spec.identity.name,
             "armed"
         );
-        let context = AlertContext {
-            host: HostIdentity {
-                name: dest(settings, &identity).to_owned(),
-                id: identity.machine_id,
-                boot_id: Some(identity.boot_id),
-                os: identity.os,
-                kernel: Some(identity.kernel),
-            },
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
+        let context = alert_context(settings, identity);
         Ok(Self {
             source,
             pipeline,
@@ -166,7 +155,7 @@ impl Agent {
             keeper,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
-            losses: Losses::default(),
+            told: Told::default(),
             gaps: Gaps::default(),
             since,
             heartbeat_interval: settings.heartbeat.interval,
@@ -185,11 +174,13 @@ impl Agent {
     /// Hands every alert to the writer, and only then says so.
     fn deliver(&mut self) {
         let mut next = self.pipeline.next_alert();
-        if next.is_some() {
-            self.reconcile();
+        if next.is_some()
+            && let Some(counters) = self.counters()
+        {
+            self.told.say(&counters, &self.source, &self.pipeline);
         }
         while let Some(mut alert) = next {
-            alert.blindness.lost = self.losses.execs;
+            alert.blindness.lost = self.told.execs;
             let line = shaped(&alert, &self.context, Shape::JsonLines);
             if let Some(shape) = self.stdout {
                 self.writer.show(match shape {
@@ -217,11 +208,12 @@ impl Agent {
             if self.drain() == 0 {
                 break;
             }
+            self.deliver();
         }
         let Some(counters) = self.counters() else {
             return;
         };
-        self.losses.report(&counters, &self.source, &self.pipeline);
+        self.told.say(&counters, &self.source, &self.pipeline);
         if let Some(loss) = self.source.loss(&counters, clock::now()) {
             self.tell(&loss, &counters);
         }
@@ -239,7 +231,8 @@ impl Agent {
         let repair = self
             .repair(clock::at(loss.to_ns))
             .inspect_err(|error| tracing::warn!("the gap is not repaired: {error:#}"))
-            .ok();
+            .ok()
+            .flatten();
         let gap = self.gaps.next(
             loss,
             counters,
@@ -268,10 +261,12 @@ impl Agent {
         }
     }
 
-    /// Judges what runs now and was missed when it began.
-    fn repair(&mut self, gap_end: Time) -> anyhow::Result<Repair> {
+    /// Judges what runs now and was missed when it began. `None` where the kernel cannot list what runs.
+    fn repair(&mut self, gap_end: Time) -> anyhow::Result<Option<Repair>> {
         let listed = clock::now();
-        let running = self.source.list().context("list the processes")?;
+        let Some(running) = self.source.list().context("list the processes")? else {
+            return Ok(None);
+        };
         let missed = self.pipeline.compare_with_running(&running, listed);
         let repair = Repair {
             processes: running.len() as u64,
@@ -284,7 +279,7 @@ impl Agent {
             self.source.complete_listed(&mut exec, listed);
             self.pipeline.handle_recovered(exec, gap_end, clock::now());
         }
-        Ok(repair)
+        Ok(Some(repair))
     }
 
     /// Says that the agent lives, and what its books say.
@@ -327,7 +322,7 @@ impl Agent {
         self.pipeline.flush(clock::now());
         self.deliver();
         let counters = self.source.counters().context("read the counters")?;
-        self.losses.report(&counters, &self.source, &self.pipeline);
+        self.told.say(&counters, &self.source, &self.pipeline);
         if let Some(loss) = self.source.last_loss(&counters, clock::now()) {
             self.tell(&loss, &counters);
             self.deliver();
@@ -345,13 +340,12 @@ impl Agent {
 /// What runs when the sensor has just been attached: all that starts from here on is recorded.
 fn take_in_running(source: &mut Source, pipeline: &mut Pipeline) -> anyhow::Result<()> {
     let now = clock::now();
-    let execs = source.list().context("list the processes")?;
-    if execs.is_empty() {
+    let Some(execs) = source.list().context("list the processes")? else {
         for running in source.list_procfs().context("read /proc")? {
             pipeline.handle_event(&Event::Running(Box::new(running)), now);
         }
         return Ok(());
-    }
+    };
     for mut exec in execs {
         source.complete_listed(&mut exec, now);
         pipeline.handle_event(&Event::Running(Box::new(Running::from(exec))), now);

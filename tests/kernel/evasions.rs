@@ -116,12 +116,20 @@ fn canonical(path: &str) -> PathBuf {
 }
 
 /// Whether the host's first process is in that namespace, as far as that can be known: some hosts show the
-/// links of that process to nobody. Then only the namespaces with a number of their own are known
-/// (`include/linux/proc_ns.h`).
+/// links of that process to nobody. Then the numbers tell that are fixed: two always
+/// (`include/linux/proc_ns.h`), two on kernels that give the test's own namespace such a number
+/// (`include/uapi/linux/nsfs.h`).
 fn is_host(kind: &str, inum: &Value) -> Option<bool> {
     let link = fs::read_link(format!("/proc/1/ns/{kind}"));
+    let own = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+    let fixed = [
+        ("mnt", format!("mnt:[{}]", 0xEFFF_FFF8_u32)),
+        ("net", format!("net:[{}]", 0xEFFF_FFF9_u32)),
+    ];
+    let is_fixed = fixed.contains(&(kind, own.to_str().unwrap().to_owned()));
     let host = match link {
         Ok(link) => link.to_str().unwrap().to_owned(),
+        Err(_) if is_fixed => own.to_str().unwrap().to_owned(),
         Err(_) if kind == "pid" => format!("pid:[{}]", 0xEFFF_FFFC_u32),
         Err(_) if kind == "user" => format!("user:[{}]", 0xEFFF_FFFD_u32),
         Err(error) => {

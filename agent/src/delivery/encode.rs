@@ -19,7 +19,7 @@ use crate::pipeline::alert::{
     Alert, AlertState, Ancestor, Blindness, ClauseMatch, Excerpt, WindowMode,
 };
 use crate::pipeline::exec::{ExePath, Time, Unknown};
-use crate::pipeline::gap::{Gap, Heartbeat};
+use crate::pipeline::watch::{Gap, Heartbeat};
 
 use budget::Budget;
 use exec::{ExecLine, exec_line};

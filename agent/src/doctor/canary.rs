@@ -19,9 +19,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::compose::{attach, block_on, dest};
+use crate::compose::{alert_context, attach, block_on};
 use crate::config::Settings;
-use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped};
+use crate::delivery::encode::{AlertContext, Shape, shaped};
 use crate::delivery::writer::Writer;
 use crate::host::identity::Identity;
 use crate::host::procfs::Procfs;
@@ -103,7 +103,7 @@ async fn try_to_fly(
     let landing = match alert {
         None => Landing::Missing { waited: patience },
         Some(alert) => {
-            let context = context(&settings, identity);
+            let context = alert_context(&settings, identity);
             land(&settings, &alert, &context, patience).map_or_else(
                 |error| Landing::Unwritten {
                     error: format!("{error:#}"),
@@ -154,19 +154,6 @@ fn rule(tag: &str) -> RuleSpec {
             offset_s: 0,
         },
         filters: Vec::new(),
-    }
-}
-
-fn context(settings: &Settings, identity: Identity) -> AlertContext {
-    AlertContext {
-        host: HostIdentity {
-            name: dest(settings, &identity).to_owned(),
-            id: identity.machine_id,
-            boot_id: Some(identity.boot_id),
-            os: identity.os,
-            kernel: Some(identity.kernel),
-        },
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

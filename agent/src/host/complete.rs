@@ -69,7 +69,6 @@ impl Completer {
             pid,
             net,
             user,
-            cgroup: _,
         } = self.namespaces;
         let namespaces = &mut exec.namespaces;
         for (namespace, host) in [

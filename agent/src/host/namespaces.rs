@@ -6,16 +6,20 @@ use std::os::unix::ffi::OsStrExt;
 use super::procfs::Procfs;
 
 /// Inode numbers that the kernel gives the initial namespaces of these kinds, whatever the boot
-/// (`PROC_USER_INIT_INO`, `PROC_PID_INIT_INO` and `PROC_CGROUP_INIT_INO`, `include/linux/proc_ns.h`).
+/// (`PROC_USER_INIT_INO` and `PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 pub const USER_INITIAL: u32 = 0xEFFF_FFFD;
 pub const PID_INITIAL: u32 = 0xEFFF_FFFC;
-pub const CGROUP_INITIAL: u32 = 0xEFFF_FFFB;
+
+/// The same of kinds that have such a number only lately (`NET_NS_INIT_INO` and `MNT_NS_INIT_INO`,
+/// `include/uapi/linux/nsfs.h`). Before, theirs was one of those given in turn, which begin higher up.
+const NET_INITIAL: u32 = 0xEFFF_FFF9;
+const MOUNT_INITIAL: u32 = 0xEFFF_FFF8;
 
 /// The process that is in the host's namespaces.
 const INIT_TGID: u32 = 1;
 
-/// Inode numbers of the namespaces of the host's first process; `None` when one cannot be read and has no
-/// number of its own, as without `CAP_SYS_PTRACE`. An agent in a pid namespace of its own finds the first
+/// Inode numbers of the namespaces of the host's first process, which to read takes `CAP_SYS_PTRACE`; `None`
+/// when one cannot be read, has no number of its own, and is not seen to be the agent's. An agent in a pid namespace of its own finds the first
 /// process of that, and its [`pid`](Self::pid) is not [`PID_INITIAL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostNamespaces {
@@ -23,21 +27,24 @@ pub struct HostNamespaces {
     pub pid: Option<u32>,
     pub net: Option<u32>,
     pub user: Option<u32>,
-    pub cgroup: Option<u32>,
 }
 
 impl HostNamespaces {
     pub fn read(procfs: &Procfs) -> Self {
-        let read = |kind: &str| {
-            let link = fs::read_link(procfs.file(INIT_TGID, &format!("ns/{kind}"))).ok()?;
+        let read = |tgid: u32, kind: &str| {
+            let link = fs::read_link(procfs.file(tgid, &format!("ns/{kind}"))).ok()?;
             inode(link.as_os_str().as_bytes(), kind)
         };
+        // The agent may always look at its own.
+        let own = |kind: &str, initial| {
+            let inum = read(std::process::id(), kind)?;
+            (inum == initial).then_some(inum)
+        };
         Self {
-            mount: read("mnt"),
-            pid: read("pid").or(Some(PID_INITIAL)),
-            net: read("net"),
-            user: read("user").or(Some(USER_INITIAL)),
-            cgroup: read("cgroup").or(Some(CGROUP_INITIAL)),
+            mount: read(INIT_TGID, "mnt").or_else(|| own("mnt", MOUNT_INITIAL)),
+            pid: read(INIT_TGID, "pid").or(Some(PID_INITIAL)),
+            net: read(INIT_TGID, "net").or_else(|| own("net", NET_INITIAL)),
+            user: read(INIT_TGID, "user").or(Some(USER_INITIAL)),
         }
     }
 }
@@ -69,7 +76,6 @@ mod tests {
             ("pid", "pid:[4026532208]"),
             ("net", "net:[4026531840]"),
             ("user", "user:[4026531837]"),
-            ("cgroup", "cgroup:[4026531835]"),
         ] {
             symlink(target, ns.join(name)).unwrap();
         }
@@ -79,7 +85,6 @@ mod tests {
             pid: Some(4_026_532_208),
             net: Some(4_026_531_840),
             user: Some(USER_INITIAL),
-            cgroup: Some(CGROUP_INITIAL),
         };
         assert_eq!(read, expected);
     }
@@ -92,7 +97,6 @@ mod tests {
             pid: Some(0xEFFF_FFFC),
             net: None,
             user: Some(0xEFFF_FFFD),
-            cgroup: Some(0xEFFF_FFFB),
         };
         let procfs = Procfs::new(folder.path());
         assert_eq!(HostNamespaces::read(&procfs), expected);
@@ -101,6 +105,17 @@ mod tests {
         symlink("net:[x]", ns.join("net")).unwrap();
         symlink("net:[1]", ns.join("mnt")).unwrap();
         assert_eq!(HostNamespaces::read(&procfs), expected);
+    }
+
+    #[test]
+    fn the_agents_own_serve_where_their_number_says_that_they_are_the_initial_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let ns = folder.path().join(format!("{}/ns", std::process::id()));
+        fs::create_dir_all(&ns).unwrap();
+        symlink("mnt:[4026531832]", ns.join("mnt")).unwrap();
+        symlink("net:[4026532000]", ns.join("net")).unwrap();
+        let read = HostNamespaces::read(&Procfs::new(folder.path()));
+        assert_eq!((read.mount, read.net), (Some(0xEFFF_FFF8), None));
     }
 
     #[test]

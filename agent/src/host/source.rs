@@ -147,10 +147,10 @@ impl Source {
 
     /// Every process that runs, the oldest first: its latest exec as far as the kernel tells it from what
     /// the process is now. The time is that of the listing; [`complete_listed`](Self::complete_listed) adds
-    /// the command line. Empty where the kernel cannot list them.
-    pub fn list(&mut self) -> Result<Vec<Exec>, SensorError> {
+    /// the command line. `None` where the kernel cannot list them.
+    pub fn list(&mut self) -> Result<Option<Vec<Exec>>, SensorError> {
         let Some(records) = self.sensor.list()? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let now = clock::now();
         let wall_minus_boot_ns = clock::wall_minus_boot_ns(now);
@@ -173,7 +173,7 @@ impl Source {
             }
         }
         execs.sort_by_key(|exec| (exec.process.start_ns, exec.process.tgid));
-        Ok(execs)
+        Ok(Some(execs))
     }
 
     /// Completes what [`list`](Self::list) tells of a process by what `/proc` does.

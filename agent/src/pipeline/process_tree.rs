@@ -55,6 +55,9 @@ pub struct TreeCounters {
 /// `include/asm-generic/param.h`).
 pub const TICK_NS: u64 = 10_000_000;
 
+/// The host's first process, which never ends.
+const FIRST_TGID: u32 = 1;
+
 #[derive(Debug)]
 struct Process {
     start_ns: u64,
@@ -213,8 +216,14 @@ impl ProcessTree {
         }
     }
 
-    /// Ends the processes that lived before `listed` and are not among the `living`; how many those were.
+    /// Ends the processes that lived before `listed` and are not among the `living`; how many those were. None,
+    /// when the host's first process is not among them: then the list is not of the whole host, as for an agent
+    /// in a pid namespace of its own.
     pub fn end_all_but(&mut self, living: &HashSet<ProcessKey>, listed: Time) -> u64 {
+        let first = self.youngest(FIRST_TGID);
+        if first.is_none_or(|first| !living.contains(&first)) {
+            return 0;
+        }
         let is_over = |tgid: u32, process: &Process| {
             let key = ProcessKey {
                 tgid,

@@ -8,11 +8,12 @@
 //! Text that is not UTF-8 is `{"base64": "…"}`. The file is good for the boot that it names and no other:
 //! process numbers and boot time begin anew.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::lines::read_line;
 use crate::pipeline::exec::{FileId, ProcessKey, Time};
 use crate::pipeline::process_tree::memory::Remembered;
 use crate::recording::text::{Text, UnknownWord, exe_path, unknown_word};
@@ -87,7 +88,7 @@ pub(super) fn read(
 ) -> io::Result<Content> {
     let mut input = input.take(FILE_BYTES_MAX);
     let mut line = Vec::new();
-    read_line(&mut input, &mut line)?;
+    read_line(&mut input, &mut line, LINE_BYTES_MAX)?;
     let Ok(head) = serde_json::from_slice::<Head>(&line) else {
         return Ok(Content::Unusable);
     };
@@ -99,7 +100,7 @@ pub(super) fn read(
     }
     let mut loaded = Loaded::default();
     let mut lines = 0;
-    while lines < processes_max as u64 && read_line(&mut input, &mut line)? {
+    while lines < processes_max as u64 && read_line(&mut input, &mut line, LINE_BYTES_MAX)? {
         lines += 1;
         match parse(&line) {
             Ok(process) => loaded.processes.push(process),
@@ -123,20 +124,6 @@ fn parse(line: &[u8]) -> Result<Remembered, String> {
     let line: Line = serde_json::from_slice(line)
         .map_err(|error| format!("{:?} error in column {}", error.classify(), error.column()))?;
     Ok(line.into())
-}
-
-/// Reads up to the next line feed. Of a line that is too long one byte more than the bound is kept, as a
-/// mark, and the rest is passed over.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    input
-        .by_ref()
-        .take(LINE_BYTES_MAX + 1)
-        .read_until(b'\n', line)?;
-    if line.len() as u64 > LINE_BYTES_MAX && line.last() != Some(&b'\n') {
-        input.skip_until(b'\n')?;
-    }
-    Ok(!line.is_empty())
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Evidence, Excerpt};
 use crate::pipeline::exec::{ExePath, Unknown, basename};
-use crate::pipeline::gap::Gap;
+use crate::pipeline::watch::Gap;
 
 use super::text::{Text, is_active};
 use super::{AlertContext, Moment, state_word};

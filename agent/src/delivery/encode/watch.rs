@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::pipeline::gap::{Gap, Heartbeat, LostLineage, Repair};
 use crate::pipeline::loss::{LossCause, Losses};
+use crate::pipeline::watch::{Gap, Heartbeat, LostLineage, Repair};
 
 use super::budget::Budget;
 use super::exec::{CgroupLine, cgroup_line};

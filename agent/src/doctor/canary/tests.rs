@@ -82,7 +82,7 @@ fn an_alert_that_was_changed_on_its_way_is_found_out() {
     let seen = BTreeMap::from_iter(seen);
     let settings = crate::config::parse(Path::new("x").into(), "").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let context = context(&settings, Identity::read(folder.path()));
+    let context = alert_context(&settings, Identity::read(folder.path()));
     let line: Value = serde_json::from_slice(&shaped(&alert, &context, Shape::JsonLines)).unwrap();
     let exe = Path::new("/usr/bin/wallwatch");
     let none: Vec<String> = Vec::new();

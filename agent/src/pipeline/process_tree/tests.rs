@@ -1,11 +1,11 @@
 use super::*;
 use crate::pipeline::exec::sample;
 
-fn key(tgid: u32, start_ns: u64) -> ProcessKey {
+pub(super) fn key(tgid: u32, start_ns: u64) -> ProcessKey {
     ProcessKey { tgid, start_ns }
 }
 
-fn fork(tree: &mut ProcessTree, creator: ProcessKey, process: ProcessKey) {
+pub(super) fn fork(tree: &mut ProcessTree, creator: ProcessKey, process: ProcessKey) {
     let time = Time::default();
     tree.handle_event(&Event::Fork(Fork {
         time,
@@ -14,7 +14,7 @@ fn fork(tree: &mut ProcessTree, creator: ProcessKey, process: ProcessKey) {
     }));
 }
 
-fn exit(tree: &mut ProcessTree, process: ProcessKey) {
+pub(super) fn exit(tree: &mut ProcessTree, process: ProcessKey) {
     let time = Time::default();
     tree.handle_event(&Event::Exit(Exit { time, process }));
 }
@@ -187,4 +187,37 @@ fn a_parent_that_claims_another_executable_is_noticed() {
     let mut unknown = exec(key(7, 70), child, 9, 78);
     unknown.parent_file = None;
     assert!(!tree.parent_is_replaced(&unknown));
+}
+
+#[test]
+fn what_is_not_listed_any_more_has_ended_if_the_listing_is_of_the_whole_host() {
+    let listed = Time {
+        boot_ns: 1_000_000_000,
+        wall_ns: 0,
+    };
+    let tree = || {
+        let mut tree = ProcessTree::new(TreeLimits::default());
+        running(&mut tree, key(1, 10_000_000), 0, "/sbin/init");
+        for process in [
+            key(50, 500_000_123),
+            key(60, 600_000_123),
+            key(70, 999_000_000),
+        ] {
+            fork(&mut tree, key(1, 10_000_000), process);
+        }
+        tree
+    };
+    let mut whole = tree();
+    let living = HashSet::from([key(1, 10_000_000), key(50, 500_000_123)]);
+    // The youngest began while the list was made.
+    assert_eq!(whole.end_all_but(&living, listed), 1);
+    assert!(whole.lineage(key(60, 600_000_123))[0].ended);
+    assert!(!whole.lineage(key(50, 500_000_123))[0].ended);
+    assert!(!whole.lineage(key(70, 999_000_000))[0].ended);
+
+    let mut part = tree();
+    let living = HashSet::from([key(50, 500_000_123)]);
+    assert_eq!(part.end_all_but(&living, listed), 0);
+    assert_eq!(part.end_all_but(&HashSet::new(), listed), 0);
+    assert!(!part.lineage(key(60, 600_000_123))[0].ended);
 }

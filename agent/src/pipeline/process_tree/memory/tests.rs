@@ -1,12 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::pipeline::exec::{Argv, Event, Exit, Fork, sample};
+use crate::pipeline::exec::{Argv, Event, sample};
 use crate::pipeline::process_tree::TreeLimits;
-
-fn key(tgid: u32, start_ns: u64) -> ProcessKey {
-    ProcessKey { tgid, start_ns }
-}
+use crate::pipeline::process_tree::tests::{exit, fork, key};
 
 /// A process of that number; the start falls into no other's tick.
 fn process(tgid: u32) -> ProcessKey {
@@ -15,20 +12,6 @@ fn process(tgid: u32) -> ProcessKey {
 
 fn file(inode: u64) -> FileId {
     FileId { inode, device: 1 }
-}
-
-fn fork(tree: &mut ProcessTree, creator: ProcessKey, process: ProcessKey) {
-    let time = Time::default();
-    tree.handle_event(&Event::Fork(Fork {
-        time,
-        process,
-        creator,
-    }));
-}
-
-fn exit(tree: &mut ProcessTree, process: ProcessKey) {
-    let time = Time::default();
-    tree.handle_event(&Event::Exit(Exit { time, process }));
 }
 
 fn exec(tree: &mut ProcessTree, process: ProcessKey, parent: ProcessKey, exe: &str, inode: u64) {
