@@ -9,7 +9,7 @@ pub mod decode;
 pub mod detect;
 pub mod exec;
 pub mod failed_exec;
-
+pub mod firewall;
 pub mod loss;
 pub mod process_tree;
 pub mod watch;

@@ -1,0 +1,3 @@
+//! The tamper layer's words: which firewall is changed, and how.
+
+pub mod change;
