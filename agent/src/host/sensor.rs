@@ -1,10 +1,11 @@
 //! The kernel programs: loaded, attached, counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
@@ -346,9 +347,8 @@ fn fill_urgent_names(ebpf: &mut Ebpf, keys: Vec<[u8; NAME_KEY_BYTES]>) -> Result
 
 /// With `rescues` the second exec program is attached too, after the first: they run in this order.
 fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)>, SensorError> {
-    let btf = Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
     let mut called = vec![("argv_rest", "ARGV_REST", 0), ("exec_end", "EXEC_END", 0)];
-    let mut programs = vec![
+    let mut attached = vec![
         ("fork", "sched_process_fork"),
         ("exit", "sched_process_exit"),
         ("exec", EXEC),
@@ -356,16 +356,18 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)
     if rescues {
         called.push(("argv_rest_rescue", "ARGV_REST", 1));
         called.push(("exec_end_rescue", "EXEC_END", 1));
-        programs.push(("exec_rescue", EXEC));
+        attached.push(("exec_rescue", EXEC));
     }
+    let called_at_exec = called.iter().map(|&(name, ..)| (name, EXEC));
+    load_btf(
+        ebpf,
+        &called_at_exec.chain(attached.iter().copied()).collect(),
+    )?;
     for (name, map, index) in called {
-        load_btf(ebpf, name, EXEC, &btf)?;
         enter(ebpf, name, map, index)?;
     }
-    load_listing(ebpf, &btf)?;
     let mut links = Vec::new();
-    for (name, tracepoint) in programs {
-        load_btf(ebpf, name, tracepoint, &btf)?;
+    for (name, _) in attached {
         let link = program::<BtfTracePoint>(ebpf, name)?.attach();
         let link = link.map_err(|source| SensorError::Program {
             name,
@@ -376,9 +378,52 @@ fn attach_btf(ebpf: &mut Ebpf, rescues: bool) -> Result<Vec<(&'static str, Link)
     Ok(links)
 }
 
+/// Loads the listing and the programs of these names at their tracepoints, each on a thread of its own: the
+/// verifier is nearly all of the time until the agent is armed, and checks them side by side.
+fn load_btf(
+    ebpf: &mut Ebpf,
+    tracepoints: &BTreeMap<&'static str, &'static str>,
+) -> Result<(), SensorError> {
+    let btf = &Btf::from_sys_fs().map_err(|error| SensorError::Object(Box::new(error.into())))?;
+    std::thread::scope(|scope| {
+        let mut loads = Vec::new();
+        for (name, program) in ebpf.programs_mut() {
+            let tracepoint = tracepoints.get_key_value(name);
+            if let Some((&name, &tracepoint)) = tracepoint {
+                loads.push(scope.spawn(move || load_program(program, name, tracepoint, btf)));
+            } else if name == LISTING {
+                loads.push(scope.spawn(move || load_listing(program, btf)));
+            }
+        }
+        loads
+            .into_iter()
+            .try_for_each(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+fn load_program(
+    program: &mut Program,
+    name: &'static str,
+    tracepoint: &str,
+    btf: &Btf,
+) -> Result<(), SensorError> {
+    let failed = |source| SensorError::Program {
+        name,
+        source: Box::new(source),
+    };
+    let program: &mut BtfTracePoint = program.try_into().map_err(failed)?;
+    program.load(tracepoint, btf).map_err(failed)?;
+    say_loaded(name, program.info());
+    Ok(())
+}
+
 /// A kernel that refuses it costs exactness, not the watch.
-fn load_listing(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SensorError> {
-    let program: &mut Iter = program(ebpf, LISTING)?;
+fn load_listing(program: &mut Program, btf: &Btf) -> Result<(), SensorError> {
+    let failed = |source| SensorError::Program {
+        name: LISTING,
+        source: Box::new(source),
+    };
+    let program: &mut Iter = program.try_into().map_err(failed)?;
     match program.load("task", btf) {
         Ok(()) => say_loaded(LISTING, program.info()),
         Err(error) => tracing::warn!(
@@ -394,23 +439,6 @@ fn say_loaded(name: &str, info: Result<ProgramInfo, ProgramError>) {
         let verified = info.verified_instruction_count();
         tracing::debug!(program = name, ?verified, "loaded");
     }
-}
-
-fn load_btf(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    tracepoint: &str,
-    btf: &Btf,
-) -> Result<(), SensorError> {
-    let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program
-        .load(tracepoint, btf)
-        .map_err(|source| SensorError::Program {
-            name,
-            source: Box::new(source),
-        })?;
-    say_loaded(name, program.info());
-    Ok(())
 }
 
 /// Puts a program where the exec programs call it.

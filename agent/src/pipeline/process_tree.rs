@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 pub mod memory;
 
 use super::alert::Ancestor;
@@ -33,7 +35,7 @@ impl Default for TreeLimits {
     fn default() -> Self {
         Self {
             processes_max: 131_072,
-            ended_max: 8_192,
+            ended_max: 4_096,
             ancestors_max: 32_768,
             bytes_max: 32 << 20,
             command_line_bytes_max: 256,
@@ -63,7 +65,7 @@ struct Process {
     start_ns: u64,
     /// Who created it: the caller of `fork` where that was seen, the parent otherwise.
     creator: Option<ProcessKey>,
-    image: Image,
+    image: Arc<Image>,
     exec_time: Option<Time>,
     /// Processes in the tree that name this one as their creator.
     children: u32,
@@ -105,7 +107,7 @@ impl Image {
 pub struct ProcessTree {
     limits: TreeLimits,
     /// By thread group, the youngest last; more than one when a number was used again.
-    processes: HashMap<u32, Vec<Process>>,
+    processes: HashMap<u32, Vec<Process>, RandomState>,
     count: usize,
     /// Of all images, each counted as often as it is referred to.
     bytes: usize,
@@ -122,7 +124,7 @@ impl ProcessTree {
     pub fn new(limits: TreeLimits) -> Self {
         Self {
             limits,
-            processes: HashMap::new(),
+            processes: HashMap::default(),
             count: 0,
             bytes: 0,
             ended: VecDeque::new(),
@@ -256,17 +258,17 @@ impl ProcessTree {
         if self.find(exec.parent).is_none() && exec.parent.tgid != 0 {
             let argv = exec.parent_argv.as_ref();
             let image = self.image(&exec.parent_exe, None, None, argv);
-            self.insert(exec.parent, None, image);
+            self.insert(exec.parent, None, image, None);
         }
         let image = self.image(&exec.exe, exec.exe_file, exec.script(), Some(&exec.argv));
-        if self.find(exec.process).is_none() {
-            self.insert(exec.process, Some(exec.parent), image);
-        } else {
-            self.adopt(exec.process, exec.parent);
-            self.replace_image(exec.process, image);
-        }
-        if let Some(process) = self.find_mut(exec.process) {
-            process.exec_time = Some(exec.time);
+        match self.find(exec.process) {
+            None => self.insert(exec.process, Some(exec.parent), image, Some(exec.time)),
+            Some(process) => {
+                if process.creator.is_none() {
+                    self.adopt(exec.process, exec.parent);
+                }
+                self.replace_image(exec.process, image, Some(exec.time));
+            }
         }
     }
 
@@ -275,9 +277,12 @@ impl ProcessTree {
             return;
         }
         let creator = self.find(fork.creator);
-        let image = creator.map_or_else(Image::unknown, |creator| creator.image.clone());
+        let image = match creator {
+            Some(creator) => Arc::clone(&creator.image),
+            None => Arc::new(Image::unknown()),
+        };
         let image = self.afford(image);
-        self.insert(fork.process, Some(fork.creator), image);
+        self.insert(fork.process, Some(fork.creator), image, None);
     }
 
     fn handle_exit(&mut self, exit: Exit) {
@@ -306,12 +311,18 @@ impl ProcessTree {
             return;
         }
         let image = self.image(&running.exe, running.file, None, Some(&running.argv));
-        self.insert(running.process, creator, image);
+        self.insert(running.process, creator, image, None);
     }
 
     /// Takes a process in, if there is room. Its number cannot belong to a living process any more: if the
     /// end of one was not seen, it is over all the same.
-    fn insert(&mut self, key: ProcessKey, creator: Option<ProcessKey>, image: Image) {
+    fn insert(
+        &mut self,
+        key: ProcessKey,
+        creator: Option<ProcessKey>,
+        image: Arc<Image>,
+        exec_time: Option<Time>,
+    ) {
         if let Some(older) = self.youngest(key.tgid) {
             self.handle_exit(Exit {
                 time: Time::default(),
@@ -337,7 +348,7 @@ impl ProcessTree {
                 start_ns: key.start_ns,
                 creator,
                 image,
-                exec_time: None,
+                exec_time,
                 children: 0,
                 ended: false,
                 recalled: false,
@@ -360,11 +371,12 @@ impl ProcessTree {
         }
     }
 
-    fn replace_image(&mut self, key: ProcessKey, image: Image) {
+    fn replace_image(&mut self, key: ProcessKey, image: Arc<Image>, exec_time: Option<Time>) {
         let bytes = image.bytes();
         let Some(process) = self.find_mut(key) else {
             return;
         };
+        process.exec_time = exec_time;
         let gone = std::mem::replace(&mut process.image, image);
         self.bytes = self.bytes + bytes - gone.bytes();
     }
@@ -375,7 +387,7 @@ impl ProcessTree {
         file: Option<FileId>,
         script: Option<&[u8]>,
         argv: Option<&Argv>,
-    ) -> Image {
+    ) -> Arc<Image> {
         let image = Image {
             exe: exe.clone(),
             file,
@@ -383,20 +395,20 @@ impl ProcessTree {
             command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
             command_line_bytes_full: argv.map_or(0, joined_bytes),
         };
-        self.afford(image)
+        self.afford(Arc::new(image))
     }
 
     /// The image as far as there is room for it.
-    fn afford(&mut self, image: Image) -> Image {
+    fn afford(&mut self, image: Arc<Image>) -> Arc<Image> {
         if self.bytes + image.bytes() <= self.limits.bytes_max {
             return image;
         }
         self.counters.texts_dropped += 1;
-        Image {
+        Arc::new(Image {
             file: image.file,
             command_line_bytes_full: image.command_line_bytes_full,
             ..Image::unknown()
-        }
+        })
     }
 
     /// The command line, joined by spaces and cut.

@@ -126,17 +126,14 @@ impl ProcessTree {
         let is_same = found.image.is_still(running);
         if !is_same {
             let image = self.image(&running.exe, running.file, None, Some(&running.argv));
-            self.replace_image(running.process, image);
+            self.replace_image(running.process, image, None);
         }
         let Some(process) = self.find_mut(running.process) else {
             return;
         };
         process.recalled = false;
-        if !is_same {
-            process.exec_time = None;
-        }
         // Where nothing says that it is this file still, no verdict may hang on it.
-        process.image.file = running.file;
+        Arc::make_mut(&mut process.image).file = running.file;
     }
 
     /// The youngest process of a number, if it is known to run.
@@ -159,13 +156,13 @@ impl ProcessTree {
             ended,
         } = remembered;
         let kept = command_line.len().min(self.limits.command_line_bytes_max);
-        let image = self.afford(Image {
+        let image = self.afford(Arc::new(Image {
             exe,
             file,
             script,
             command_line_bytes_full: command_line_bytes_full.max(command_line.len() as u64),
             command_line: command_line[..kept].into(),
-        });
+        }));
         self.bytes += image.bytes();
         self.count += 1;
         let generations = self.processes.entry(process.tgid).or_insert_with(one);
