@@ -1,6 +1,6 @@
 //! What a firewall command asks for, and what a netfilter message says happened: the same words for both.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::ops::RangeInclusive;
 
 /// Which mechanism is changed, and through which door.
