@@ -17,6 +17,8 @@ pub mod watch;
 use alert::{Alert, Ancestor};
 use detect::{Detector, OverlongPaths};
 use exec::{Event, ExePath, Exec, Time, Unknown};
+use firewall::finding::Finding;
+use firewall::tamper::{Made, Tamper, TamperCounters, TamperLimits};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
 
@@ -34,6 +36,7 @@ pub struct Pipeline {
     tree: ProcessTree,
     detector: Detector,
     overlong: OverlongPaths,
+    tamper: Tamper,
 }
 
 impl Pipeline {
@@ -42,6 +45,7 @@ impl Pipeline {
             tree: ProcessTree::new(tree_limits),
             detector,
             overlong: OverlongPaths::default(),
+            tamper: Tamper::new(TamperLimits::default()),
         }
     }
 
@@ -49,12 +53,23 @@ impl Pipeline {
         self.tree.handle_event(event);
         if let Event::Exec(exec) = event {
             self.overlong.handle_exec(exec);
+            self.tamper.handle_exec(exec, &self.tree);
             if self.tree.parent_is_replaced(exec) {
                 self.detector.handle_exec(&with_parent_replaced(exec), now);
             } else {
                 self.detector.handle_exec(exec, now);
             }
         }
+    }
+
+    /// What the kernel says was done to the firewall. Every exec from before it must have been handled.
+    pub fn handle_made(&mut self, made: &Made) {
+        self.tamper.handle_made(made, &self.tree);
+    }
+
+    /// From now on [`handle_made`](Self::handle_made) is called for each change of nf_tables.
+    pub fn hears_netlink(&mut self, hears: bool) {
+        self.tamper.set_hears_netlink(hears);
     }
 
     /// Which of the running processes run something that the tree does not know of: their exec was lost. And
@@ -99,21 +114,36 @@ impl Pipeline {
     /// Harmless early, harmful late: sends what is due and lets go of what is over.
     pub fn handle_timeout(&mut self, now: Time) {
         self.detector.handle_timeout(now);
+        self.tamper.handle_timeout(now);
     }
 
     /// The input has ended (a replay): every open alert gets its last revision.
     pub fn handle_end(&mut self, now: Time) {
         self.detector.handle_end(now);
+        self.tamper.flush();
     }
 
     /// The agent stops, nothing is over: every open alert is brought up to date.
     pub fn flush(&mut self, now: Time) {
         self.detector.flush(now);
+        self.tamper.flush();
     }
 
     /// How long from `now` until [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self, now: Time) -> Option<Duration> {
-        self.detector.poll_timeout(now)
+        let due = [
+            self.detector.poll_timeout(now),
+            self.tamper.poll_timeout(now),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    pub fn next_finding(&mut self) -> Option<Finding> {
+        self.tamper.next_finding()
+    }
+
+    pub fn tamper_counters(&self) -> TamperCounters {
+        self.tamper.counters()
     }
 
     pub fn next_alert(&mut self) -> Option<Alert> {

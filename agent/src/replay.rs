@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped};
+use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped, shaped_finding};
 use crate::exit_code::ExitCode;
 use crate::lines::read_line;
 use crate::pipeline::Pipeline;
-use crate::pipeline::alert::Alert;
 use crate::pipeline::exec::{Event, Exec, Time};
 use crate::recording;
 
@@ -136,18 +135,24 @@ fn write_alerts(
 ) -> anyhow::Result<u64> {
     let mut n = 0;
     while let Some(alert) = pipeline.next_alert() {
-        let bytes = shaped(&alert, &context(&alert), shape);
+        let bytes = shaped(&alert, &context(&alert.key.dest), shape);
         output.write_all(&bytes).context("write the alerts")?;
+        n += 1;
+    }
+    while let Some(finding) = pipeline.next_finding() {
+        let context = context(finding.dest.as_deref().unwrap_or("unknown"));
+        let bytes = shaped_finding(&finding, &context, shape);
+        output.write_all(&bytes).context("write the findings")?;
         n += 1;
     }
     Ok(n)
 }
 
 /// A recording names the host of each exec, and nothing else of it.
-fn context(alert: &Alert) -> AlertContext {
+fn context(dest: &str) -> AlertContext {
     AlertContext {
         host: HostIdentity {
-            name: alert.key.dest.to_string(),
+            name: dest.to_owned(),
             id: None,
             boot_id: None,
             os: None,

@@ -14,7 +14,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
-use crate::delivery::encode::{AlertContext, Shape, heartbeat_line, shaped, shaped_gap};
+use crate::delivery::encode::{
+    AlertContext, Shape, heartbeat_line, shaped, shaped_finding, shaped_gap,
+};
 use crate::delivery::writer::{Accepted, Writer, WriterCounts};
 use crate::host::clock;
 use crate::host::counters::Counters;
@@ -23,6 +25,7 @@ use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{Event, Running, Time};
+use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::loss::Loss;
 use crate::pipeline::process_tree::TreeLimits;
 use crate::pipeline::watch::{AgentState, Repair};
@@ -198,6 +201,27 @@ impl Agent {
                 tracing::info!(%id, revision, rule = alert.rule.name, ports, count, "alert");
             }
             next = self.pipeline.next_alert();
+        }
+        while let Some(finding) = self.pipeline.next_finding() {
+            self.deliver_finding(&finding);
+        }
+    }
+
+    fn deliver_finding(&mut self, finding: &Finding) {
+        let line = shaped_finding(finding, &self.context, Shape::JsonLines);
+        if let Some(shape) = self.stdout {
+            self.writer.show(match shape {
+                Shape::JsonLines => line.clone(),
+                Shape::Human => shaped_finding(finding, &self.context, shape),
+            });
+        }
+        self.alerts += 1;
+        let accepted = self.writer.accept(line);
+        let (id, revision, finding) = (finding.id, finding.revision, finding.kind.as_str());
+        if accepted == Accepted::Dropped {
+            tracing::error!(%id, revision, finding, "finding lost: the queue is full");
+        } else {
+            tracing::info!(%id, revision, finding, "finding");
         }
     }
 

@@ -2,7 +2,9 @@
 //! them.
 
 mod budget;
+mod change;
 mod exec;
+mod finding;
 pub mod human;
 pub mod json;
 mod text;
@@ -19,10 +21,12 @@ use crate::pipeline::alert::{
     Alert, AlertState, Ancestor, Blindness, ClauseMatch, Excerpt, WindowMode,
 };
 use crate::pipeline::exec::{ExePath, Time, Unknown};
+use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::watch::{Gap, Heartbeat};
 
 use budget::Budget;
 use exec::{ExecLine, exec_line};
+use finding::FindingLine;
 use text::Text;
 use watch::{GapLine, HeartbeatLine};
 
@@ -51,6 +55,14 @@ pub fn shaped(alert: &Alert, context: &AlertContext, shape: Shape) -> Vec<u8> {
     match shape {
         Shape::JsonLines => json::json_line(alert, context),
         Shape::Human => (human::human(alert, context) + "\n").into_bytes(),
+    }
+}
+
+/// A finding in that shape.
+pub fn shaped_finding(finding: &Finding, context: &AlertContext, shape: Shape) -> Vec<u8> {
+    match shape {
+        Shape::JsonLines => json::line(|budget| FindingLine::of(finding, context, budget)),
+        Shape::Human => (human::finding(finding) + "\n").into_bytes(),
     }
 }
 

@@ -1,3 +1,15 @@
-//! The tamper layer's words: which firewall is changed, and how.
+//! The tamper layer: which firewall is changed, how, by whom, and whether that opens, closes or blinds
+//! something.
 
 pub mod change;
+
+pub mod program;
+
+pub mod assess;
+pub mod disguise;
+pub mod origin;
+pub mod severity;
+
+pub mod finding;
+mod group;
+pub mod tamper;

@@ -201,6 +201,14 @@ impl ProcessTree {
         }
     }
 
+    /// Who had that number at that moment: the youngest of those that had started by then.
+    pub fn at(&self, tgid: u32, time: Time) -> Option<ProcessKey> {
+        let generations = self.processes.get(&tgid)?.iter().rev();
+        let mut started = generations.filter(|process| process.start_ns <= time.boot_ns);
+        let start_ns = started.next()?.start_ns;
+        Some(ProcessKey { tgid, start_ns })
+    }
+
     /// Whether the process is not in the tree.
     pub fn is_new(&self, process: ProcessKey) -> bool {
         self.find(process).is_none()

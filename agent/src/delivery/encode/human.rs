@@ -4,8 +4,11 @@ use std::fmt::{self, Write};
 
 use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Evidence, Excerpt};
 use crate::pipeline::exec::{ExePath, Unknown, basename};
+use crate::pipeline::firewall::finding::Finding;
+use crate::pipeline::firewall::origin::Origin;
 use crate::pipeline::watch::Gap;
 
+use super::change::ChangeText;
 use super::text::{Text, is_active};
 use super::{AlertContext, Moment, state_word};
 
@@ -59,6 +62,63 @@ pub fn human(alert: &Alert, context: &AlertContext) -> String {
     page.line("unseen", &unseen(&alert.blindness));
     page.line("alert", &identity(alert, context));
     page.text
+}
+
+/// What was done to the firewall, by whom, from where, and why it weighs what it weighs.
+pub fn finding(finding: &Finding) -> String {
+    let mut page = Page::default();
+    page.heading(&format!(
+        "{} ({}, risk {}, {})",
+        finding.kind.title(),
+        finding.severity.as_str(),
+        finding.risk_score,
+        finding.kind.mitre_technique_id().join(", "),
+    ));
+    let user = finding.user.as_deref().unwrap_or("unknown");
+    let dest = finding.dest.as_deref().unwrap_or("unknown");
+    page.line("who", &passive(&format!("{user} on {dest}")));
+    page.line("from", &begun_at(&finding.origin));
+    page.line(
+        "what",
+        &format!("{} asked for, {} made", finding.asked, finding.made),
+    );
+    for change in finding.changes.iter().take(COMMANDS_MAX) {
+        let text = ChangeText(&change.change).to_string();
+        page.more(&format!("  {}", passive(&text)));
+    }
+    page.rest(finding.changes.len(), COMMANDS_MAX);
+    for exec in finding.execs.iter().take(COMMANDS_MAX) {
+        page.line("command", &command(&exec.process_text).to_string());
+    }
+    page.line("lineage", &lineage(&finding.lineage));
+    let reasons: Vec<&str> = finding
+        .reasons
+        .iter()
+        .map(|reason| reason.as_str())
+        .collect();
+    page.line("why", &reasons.join(", "));
+    page.line(
+        "finding",
+        &format!(
+            "{} {} revision {}, {}",
+            finding.kind.as_str(),
+            finding.id,
+            finding.revision,
+            state_word(finding.state)
+        ),
+    );
+    page.text
+}
+
+fn begun_at(origin: &Origin) -> String {
+    let mut text = origin.kind.as_str().to_owned();
+    if let Some(exe) = &origin.exe {
+        let _ = write!(text, ": {} ({})", field(exe), origin.process.tgid);
+    }
+    if let Some(unit) = &origin.unit {
+        let _ = write!(text, ", {}", field(unit.as_bytes()));
+    }
+    text
 }
 
 /// What was lost, when, why, whose, and what could be brought back.

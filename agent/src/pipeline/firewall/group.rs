@@ -1,0 +1,174 @@
+//! One finding while it grows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
+use super::origin::Origin;
+use super::severity::weigh;
+use super::tamper::{Host, TamperLimits};
+use crate::pipeline::alert::{AlertState, Ancestor, Evidence, Severity};
+use crate::pipeline::exec::Time;
+
+/// Changes and execs that a finding lists; the others are counted.
+const CHANGES_MAX: usize = 32;
+const EXECS_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Group {
+    finding: Finding,
+    reasons: BTreeSet<Reason>,
+    execs: u64,
+    /// When it was told last; `None` when it never was.
+    told_ns: Option<u64>,
+    /// Whether something was added since.
+    grew: bool,
+}
+
+impl Group {
+    pub(super) fn new(id: Uuid, kind: FindingKind, host: Host, origin: Origin, time: Time) -> Self {
+        let reasons = BTreeSet::new();
+        let (risk_score, severity) = weigh(kind, &reasons);
+        Self {
+            finding: Finding {
+                id,
+                revision: 0,
+                state: AlertState::Open,
+                kind,
+                severity,
+                risk_score,
+                reasons: Vec::new(),
+                first_seen: time,
+                last_seen: time,
+                dest: host.dest,
+                user: None,
+                origin,
+                asked: 0,
+                made: 0,
+                changes: Vec::new(),
+                execs: Vec::new(),
+                execs_omitted: 0,
+                lineage: Vec::new(),
+            },
+            reasons,
+            execs: 0,
+            told_ns: None,
+            grew: true,
+        }
+    }
+
+    pub(super) fn add_reasons(&mut self, reasons: &BTreeSet<Reason>) {
+        self.reasons.extend(reasons);
+        let finding = &mut self.finding;
+        (finding.risk_score, finding.severity) = weigh(finding.kind, &self.reasons);
+        finding.reasons = self.reasons.iter().copied().collect();
+    }
+
+    pub(super) fn add_actor(
+        &mut self,
+        lineage: &[Ancestor],
+        exec: Option<&Arc<Evidence>>,
+        user: Option<&Arc<str>>,
+    ) {
+        let finding = &mut self.finding;
+        if finding.lineage.is_empty() {
+            finding.lineage = lineage.to_vec();
+        }
+        if finding.user.is_none() {
+            finding.user = user.cloned();
+        }
+        let Some(exec) = exec else {
+            return;
+        };
+        if finding.execs.iter().any(|known| known.guid == exec.guid) {
+            return;
+        }
+        self.execs += 1;
+        if finding.execs.len() < EXECS_MAX {
+            finding.execs.push(Evidence::clone(exec));
+        } else {
+            finding.execs_omitted += 1;
+        }
+    }
+
+    pub(super) fn add_change(&mut self, change: ChangeEvidence) {
+        let finding = &mut self.finding;
+        match change.witness {
+            Witness::Command => finding.asked += 1,
+            Witness::Netlink => finding.made += 1,
+        }
+        if finding.changes.len() < CHANGES_MAX {
+            finding.changes.push(change);
+        }
+    }
+
+    pub(super) fn seen(&mut self, time: Time) {
+        self.finding.first_seen = self.finding.first_seen.min(time);
+        self.finding.last_seen = self.finding.last_seen.max(time);
+        self.grew = true;
+    }
+
+    pub(super) fn last_ns(&self) -> u64 {
+        self.finding.last_seen.boot_ns
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.finding.state == AlertState::Closed
+    }
+
+    /// The first line of a finding is told at once.
+    pub(super) fn first_revision(&mut self) -> Option<Finding> {
+        self.told_ns.is_none().then(|| self.tell())
+    }
+
+    /// The moment, in boot time, when something is to be done.
+    pub(super) fn due_ns(&self, limits: &TamperLimits) -> u64 {
+        let close_ns = self.last_ns() + limits.quiet.as_nanos() as u64;
+        match self.told_ns {
+            Some(told_ns) if self.grew => close_ns.min(told_ns + self.interval_ns(limits)),
+            _ => close_ns,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, limits: &TamperLimits, now: Time) -> Option<Finding> {
+        if now.boot_ns < self.due_ns(limits) {
+            return None;
+        }
+        if now.boot_ns >= self.last_ns() + limits.quiet.as_nanos() as u64 {
+            return self.close();
+        }
+        Some(self.tell())
+    }
+
+    /// The last revision; `None` when there is nothing new to it and the state alone has changed.
+    pub(super) fn close(&mut self) -> Option<Finding> {
+        self.finding.state = AlertState::Closed;
+        Some(self.tell())
+    }
+
+    pub(super) fn flush(&mut self) -> Option<Finding> {
+        self.grew.then(|| self.tell())
+    }
+
+    fn interval_ns(&self, limits: &TamperLimits) -> u64 {
+        let interval = match self.finding.severity {
+            Severity::Informational => limits.revision_interval_informational,
+            Severity::Low | Severity::Medium | Severity::High | Severity::Critical => {
+                limits.revision_interval
+            }
+        };
+        interval.as_nanos() as u64
+    }
+
+    fn tell(&mut self) -> Finding {
+        self.grew = false;
+        let is_first = self.told_ns.is_none();
+        self.told_ns = Some(self.last_ns());
+        if !is_first {
+            self.finding.revision += 1;
+        }
+        self.finding.clone()
+    }
+}

@@ -1,0 +1,396 @@
+//! The join: what commands ask for and what the kernel says was done, by process, lineage and origin, into
+//! findings that grow instead of repeating themselves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::assess::{Meaning, meaning};
+use super::change::{Backend, Command, FirewallChange, Operation, Which};
+use super::disguise;
+use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
+use super::group::Group;
+use super::origin::{Origin, is_system_path, origin};
+use super::program::command_of;
+use super::severity::{reasons_of_exec, reasons_of_lineage};
+use crate::pipeline::alert::{Ancestor, Evidence};
+use crate::pipeline::detect::excerpt::excerpt;
+use crate::pipeline::detect::hit::evidence;
+use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Time, Unknown, basename};
+use crate::pipeline::process_tree::ProcessTree;
+
+/// How much the layer may hold, and when it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TamperLimits {
+    /// Findings that may still grow. The one that was quiet for longest gives way.
+    pub groups_max: usize,
+    /// Execs of firewall tools that are remembered for the change that follows.
+    pub tools_max: usize,
+    /// A finding is over when nothing was added for so long.
+    pub quiet: Duration,
+    /// A finding that grew is told again after so long, not at each step.
+    pub revision_interval: Duration,
+    /// The same for one that is informational.
+    pub revision_interval_informational: Duration,
+}
+
+impl Default for TamperLimits {
+    fn default() -> Self {
+        Self {
+            groups_max: 1024,
+            tools_max: 1024,
+            quiet: Duration::from_secs(300),
+            revision_interval: Duration::from_secs(2),
+            revision_interval_informational: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// What the layer saw, and what it could not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TamperCounters {
+    /// Execs of firewall tools that change something.
+    pub commands: u64,
+    /// Those that only read.
+    pub queries: u64,
+    /// Those that the tool itself refuses.
+    pub rejected: u64,
+    /// Transactions of netfilter.
+    pub transactions: u64,
+    /// Findings closed before their time, for lack of room.
+    pub groups_dropped: u64,
+}
+
+/// What the kernel says was done, in one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub time: Time,
+    /// Thread group of who did it; `None` where that is not known.
+    pub tgid: Option<u32>,
+    /// Network namespace as netlink numbers it; `None` for the agent's own.
+    pub nsid: Option<i32>,
+    pub changes: Vec<FirewallChange>,
+    /// It was found by comparing, and nobody was seen doing it.
+    pub while_blind: bool,
+}
+
+/// Who did it, and what is known of that.
+struct Actor {
+    process: Option<ProcessKey>,
+    lineage: Vec<Ancestor>,
+    origin: Option<Origin>,
+    exec: Option<Arc<Evidence>>,
+    reasons: BTreeSet<Reason>,
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct Tamper {
+    limits: TamperLimits,
+    groups: BTreeMap<(FindingKind, Option<ProcessKey>), Group>,
+    /// Oldest first.
+    tools: VecDeque<Arc<Evidence>>,
+    findings: VecDeque<Finding>,
+    counters: TamperCounters,
+    /// Whether the kernel's own word on nf_tables is heard: then what a command line cannot tell is left to
+    /// it.
+    hears_netlink: bool,
+    host: Host,
+}
+
+/// As the last exec named it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Host {
+    pub(super) dest: Option<Arc<str>>,
+    id: Option<Arc<str>>,
+}
+
+impl Tamper {
+    pub fn new(limits: TamperLimits) -> Self {
+        Self {
+            limits,
+            groups: BTreeMap::new(),
+            tools: VecDeque::new(),
+            findings: VecDeque::new(),
+            counters: TamperCounters::default(),
+            hears_netlink: false,
+            host: Host::default(),
+        }
+    }
+
+    /// From now on [`handle_made`](Self::handle_made) is called for each change of nf_tables.
+    pub fn set_hears_netlink(&mut self, hears: bool) {
+        self.hears_netlink = hears;
+    }
+
+    pub fn counters(&self) -> TamperCounters {
+        self.counters
+    }
+
+    /// To be called when the tree knows of the exec.
+    pub fn handle_exec(&mut self, exec: &Exec, tree: &ProcessTree) {
+        let mut kinds = Vec::new();
+        if disguise::as_kernel_thread(exec) {
+            kinds.push((FindingKind::KernelThreadDisguise, None));
+        }
+        let arguments: Vec<&[u8]> = exec.argv.arguments().collect();
+        let command = command_of(exec.exe.known(), &arguments).map(|(_, command)| command);
+        match &command {
+            None => {}
+            Some(Command::Query) => self.counters.queries += 1,
+            Some(Command::Rejected { .. }) => self.counters.rejected += 1,
+            Some(Command::Changes(changes)) => {
+                self.counters.commands += 1;
+                if disguise::of_tool(exec) {
+                    kinds.push((FindingKind::ToolDisguised, None));
+                }
+                let judged = changes.iter().filter(|change| self.is_judged(change));
+                kinds.extend(judged.filter_map(|change| {
+                    meaning(change).map(|meaning| (meaning.kind, Some((meaning, change))))
+                }));
+            }
+        }
+        if command.is_none() && kinds.is_empty() {
+            return;
+        }
+        self.host = Host {
+            dest: exec.dest.clone(),
+            id: exec.host_id.clone(),
+        };
+        let mut text = Vec::new();
+        exec.argv.join_into(&mut text);
+        let found = Arc::new(evidence(exec, excerpt(&text, &[]), None));
+        if command.is_some() {
+            self.remember(Arc::clone(&found));
+        }
+        if kinds.is_empty() {
+            return;
+        }
+        let actor = actor(Some(exec.process), Some(found), tree);
+        for (kind, judged) in kinds {
+            let change = judged.map(|(meaning, change)| {
+                let evidence = ChangeEvidence {
+                    time: exec.time,
+                    witness: Witness::Command,
+                    process: Some(exec.process),
+                    nsid: None,
+                    change: change.clone(),
+                };
+                (meaning, evidence)
+            });
+            self.add(kind, &actor, change, exec.user.as_ref(), exec.time);
+        }
+    }
+
+    /// To be called when every exec from before it has been handled.
+    pub fn handle_made(&mut self, made: &Made, tree: &ProcessTree) {
+        self.counters.transactions += 1;
+        let process = made.tgid.and_then(|tgid| tree.at(tgid, made.time));
+        let exec = process.and_then(|process| self.tool(process));
+        let actor = actor(process, exec, tree);
+        if actor.is_kernel_thread() {
+            return;
+        }
+        let mut meanings: Vec<(FindingKind, Meaning, &FirewallChange)> = made
+            .changes
+            .iter()
+            .filter_map(|change| meaning(change).map(|meaning| (meaning.kind, meaning, change)))
+            .collect();
+        if let Some(pretence) = actor.pretence() {
+            meanings.extend(made.changes.first().map(|change| {
+                let meaning = Meaning {
+                    kind: pretence,
+                    unrestricted: false,
+                };
+                (pretence, meaning, change)
+            }));
+        }
+        for (kind, meaning, change) in meanings {
+            let kind = if made.while_blind {
+                FindingKind::ChangedWhileBlind
+            } else {
+                kind
+            };
+            let evidence = ChangeEvidence {
+                time: made.time,
+                witness: Witness::Netlink,
+                process: actor.process,
+                nsid: made.nsid,
+                change: change.clone(),
+            };
+            self.add(kind, &actor, Some((meaning, evidence)), None, made.time);
+        }
+    }
+
+    /// Harmless early, harmful late.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let Self {
+            limits,
+            groups,
+            findings,
+            ..
+        } = self;
+        for group in groups.values_mut() {
+            findings.extend(group.handle_timeout(limits, now));
+        }
+        groups.retain(|_, group| !group.is_closed());
+    }
+
+    pub fn poll_timeout(&self, now: Time) -> Option<Duration> {
+        let due_ns = self
+            .groups
+            .values()
+            .map(|group| group.due_ns(&self.limits))
+            .min()?;
+        Some(Duration::from_nanos(due_ns.saturating_sub(now.boot_ns)))
+    }
+
+    /// Nothing is over, but the agent stops: what was not told is told now.
+    pub fn flush(&mut self) {
+        let untold = self.groups.values_mut().filter_map(Group::flush);
+        self.findings.extend(untold);
+    }
+
+    pub fn next_finding(&mut self) -> Option<Finding> {
+        self.findings.pop_front()
+    }
+
+    /// Whether a command's own word is enough. Which rule goes by its number, only the kernel can tell, if it
+    /// is heard.
+    fn is_judged(&self, change: &FirewallChange) -> bool {
+        let by_number = matches!(
+            change.operation,
+            Operation::DeleteRule(Which::Index(_) | Which::Handle(_))
+        );
+        let is_told = matches!(change.backend, Backend::Nftables | Backend::XtablesNft);
+        !(by_number && is_told && self.hears_netlink)
+    }
+
+    fn add(
+        &mut self,
+        kind: FindingKind,
+        actor: &Actor,
+        change: Option<(Meaning, ChangeEvidence)>,
+        user: Option<&Arc<str>>,
+        time: Time,
+    ) {
+        let origin = actor.origin.as_ref().map(|origin| origin.process);
+        let key = (kind, origin);
+        if !self.groups.contains_key(&key) {
+            self.make_room();
+        }
+        let host = &self.host;
+        let group = self.groups.entry(key).or_insert_with(|| {
+            let id = finding_id(host, kind, origin, time);
+            Group::new(
+                id,
+                kind,
+                host.clone(),
+                actor.origin.clone().unwrap_or_else(Origin::unknown),
+                time,
+            )
+        });
+        group.add_reasons(&actor.reasons);
+        group.add_actor(&actor.lineage, actor.exec.as_ref(), user);
+        if let Some((meaning, change)) = change {
+            if meaning.unrestricted {
+                group.add_reasons(&BTreeSet::from([Reason::Unrestricted]));
+            }
+            group.add_change(change);
+        }
+        group.seen(time);
+        self.findings.extend(group.first_revision());
+    }
+
+    /// The finding that was quiet for longest is closed.
+    fn make_room(&mut self) {
+        while self.groups.len() >= self.limits.groups_max {
+            let quietest = self
+                .groups
+                .iter()
+                .min_by_key(|(_, group)| group.last_ns())
+                .map(|(key, _)| *key);
+            let Some(mut group) = quietest.and_then(|key| self.groups.remove(&key)) else {
+                return;
+            };
+            self.counters.groups_dropped += 1;
+            self.findings.extend(group.close());
+        }
+    }
+
+    fn remember(&mut self, tool: Arc<Evidence>) {
+        if self.tools.len() >= self.limits.tools_max {
+            self.tools.pop_front();
+        }
+        self.tools.push_back(tool);
+    }
+
+    fn tool(&self, process: ProcessKey) -> Option<Arc<Evidence>> {
+        let newest_first = self.tools.iter().rev();
+        let mut own = newest_first.filter(|tool| tool.process == process);
+        own.next().map(Arc::clone)
+    }
+}
+
+/// UUIDv5 over the host, the kind, the origin and when it began: a replay gives the same.
+fn finding_id(host: &Host, kind: FindingKind, origin: Option<ProcessKey>, first: Time) -> Uuid {
+    /// UUIDv4, made for this purpose.
+    const NAMESPACE: Uuid = Uuid::from_u128(0x7c0e_4d3a_52c1_4f6e_9d5b_0b6f_33a9_1c42);
+    let host = host.id.as_deref().or(host.dest.as_deref());
+    let origin = origin.map_or((0, 0), |origin| (origin.tgid, origin.start_ns));
+    let name = format!(
+        "{}\0{}\0{}\0{}\0{}",
+        host.unwrap_or("unknown"),
+        kind.as_str(),
+        origin.0,
+        origin.1,
+        first.boot_ns
+    );
+    Uuid::new_v5(&NAMESPACE, name.as_bytes())
+}
+
+fn actor(process: Option<ProcessKey>, exec: Option<Arc<Evidence>>, tree: &ProcessTree) -> Actor {
+    let lineage = process.map_or_else(Vec::new, |process| tree.lineage(process));
+    let cgroup = exec.as_ref().and_then(|exec| exec.cgroup.clone());
+    let origin = origin(&lineage, cgroup.as_deref());
+    let mut reasons = reasons_of_lineage(&lineage, origin.as_ref());
+    if let Some(exec) = &exec {
+        reasons.extend(reasons_of_exec(exec));
+    }
+    Actor {
+        process,
+        lineage,
+        origin,
+        exec,
+        reasons,
+    }
+}
+
+impl Actor {
+    /// What the process pretends to be by making the change, if it is not what makes such changes.
+    fn pretence(&self) -> Option<FindingKind> {
+        if self.reasons.contains(&Reason::KnownManager) {
+            return None;
+        }
+        let actor = self.lineage.first()?;
+        let ExePath::Known(path) = &actor.exe else {
+            return Some(FindingKind::ChangeWithoutTool);
+        };
+        let name = basename(path);
+        if !disguise::is_tool(name) {
+            return Some(FindingKind::ChangeWithoutTool);
+        }
+        (!is_system_path(path)).then_some(FindingKind::ToolDisguised)
+    }
+
+    /// The end of a network namespace is the work of one.
+    fn is_kernel_thread(&self) -> bool {
+        let actor = self.lineage.first().map(|actor| &actor.exe);
+        matches!(actor, Some(ExePath::Unknown(Unknown::Absent)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
