@@ -51,9 +51,13 @@ pub enum Counter {
     /// Records of them lost: the bulk ring was full or filling, or the processor's buffer was missing or in
     /// use.
     FailedExecDropped,
+    /// Tables of x_tables that somebody asked to replace.
+    XtablesReplaceSeen,
+    /// Records of that lost because no ring had room.
+    XtablesReplaceDropped,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::FailedExecDropped as usize + 1;
+    pub const COUNT: usize = Self::XtablesReplaceDropped as usize + 1;
 }

@@ -35,5 +35,6 @@ pub use limits::{
 pub use member::{ABSENT, MEMBERS, Member, MemberSpec};
 pub use record::{
     ArgvChunk, CgroupRecord, ExecFlags, ExecRecord, ExitRecord, FailedExecFlags, FailedExecRecord,
-    ForkRecord, LostExecs, PathState, RECORD_VERSION, RecordHeader, RecordKind,
+    ForkRecord, LostExecs, PathState, RECORD_VERSION, RecordHeader, RecordKind, XTABLES_NAME_BYTES,
+    XtablesReplaceRecord,
 };

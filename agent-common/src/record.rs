@@ -16,6 +16,7 @@ pub enum RecordKind {
     ArgvChunk = 4,
     Cgroup = 5,
     FailedExec = 6,
+    XtablesReplace = 7,
 }
 
 /// First bytes of every record.
@@ -193,6 +194,29 @@ pub struct FailedExecRecord {
 }
 
 const _: () = assert!(size_of::<FailedExecRecord>() == 96);
+
+/// A call of `setsockopt` that replaces a table of the older x_tables (`IPT_SO_SET_REPLACE`,
+/// `include/uapi/linux/netfilter_ipv4/ip_tables.h`). It is told before the kernel acts on it: whether that
+/// succeeds is not known.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct XtablesReplaceRecord {
+    pub header: RecordHeader,
+    pub start_ns: u64,
+    pub tgid: u32,
+    /// The thread that made the call.
+    pub tid: u32,
+    /// `SOL_IP` (0) or `SOL_IPV6` (41).
+    pub level: u32,
+    pub padding: u32,
+    /// `struct ipt_replace`'s name, padded by NULs; what is behind the first NUL is of no meaning.
+    pub table: [u8; XTABLES_NAME_BYTES],
+}
+
+/// `XT_TABLE_MAXNAMELEN`, `include/uapi/linux/netfilter/x_tables.h`.
+pub const XTABLES_NAME_BYTES: usize = 32;
+
+const _: () = assert!(size_of::<XtablesReplaceRecord>() == 72);
 
 /// Bits of [`FailedExecRecord::flags`].
 pub struct FailedExecFlags;

@@ -163,7 +163,7 @@ pub(crate) fn try_rest(ctx: &BtfTracePointContext, lane: &Lane) {
 #[inline(always)]
 fn send_chunk(record: &ExecRecord, offset: u64, from: u64, bytes: u32) -> bool {
     let share = record.header.share;
-    let Some(mut entry) = ring::reserve::<ArgvChunk>(share, Class::Exec) else {
+    let Some(mut entry) = ring::reserve::<ArgvChunk>(Ring::Bulk, share, Class::Exec) else {
         return false;
     };
     let chunk = entry.as_mut_ptr();

@@ -17,7 +17,7 @@ use wallwatch_common::{
 use crate::{
     lineage::header,
     maps::{COUNTERS, FIRST, count, cpu},
-    ring::{self, Class, share_of, submit},
+    ring::{self, Class, Ring, share_of, submit},
 };
 use aya_ebpf::EbpfContext;
 
@@ -130,7 +130,7 @@ pub(crate) fn try_exit() {
     count(&COUNTERS, Counter::ExitSeen);
     // SAFETY: the helper has no preconditions.
     let share = share_of(unsafe { bpf_get_current_cgroup_id() }, u32::MAX);
-    let Some(mut entry) = ring::reserve::<ExitRecord>(share, Class::Lineage) else {
+    let Some(mut entry) = ring::reserve::<ExitRecord>(Ring::Bulk, share, Class::Lineage) else {
         count(&COUNTERS, Counter::ExitDropped);
         return;
     };

@@ -10,7 +10,7 @@ use wallwatch_common::{
 
 use crate::{
     maps::{COUNTERS, count},
-    ring::{self, Class},
+    ring::{self, Class, Ring},
     task::{load, process_start, session_id},
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn try_fork(ctx: &BtfTracePointContext) {
     count(&COUNTERS, Counter::ForkSeen);
     // SAFETY: `creator` is an argument of the tracepoint.
     let share = unsafe { share(creator) };
-    let Some(mut entry) = ring::reserve::<ForkRecord>(share, Class::Lineage) else {
+    let Some(mut entry) = ring::reserve::<ForkRecord>(Ring::Bulk, share, Class::Lineage) else {
         count(&COUNTERS, Counter::ForkDropped);
         return;
     };
@@ -61,7 +61,7 @@ pub(crate) fn try_exit(ctx: &BtfTracePointContext) {
     count(&COUNTERS, Counter::ExitSeen);
     // SAFETY: `task` is an argument of the tracepoint.
     let share = unsafe { share(task) };
-    let Some(mut entry) = ring::reserve::<ExitRecord>(share, Class::Lineage) else {
+    let Some(mut entry) = ring::reserve::<ExitRecord>(Ring::Bulk, share, Class::Lineage) else {
         count(&COUNTERS, Counter::ExitDropped);
         return;
     };

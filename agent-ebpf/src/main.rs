@@ -36,17 +36,20 @@ mod rescue;
 mod ring;
 #[cfg(target_arch = "bpf")]
 mod task;
+#[cfg(target_arch = "bpf")]
+mod xtables;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        macros::{btf_tracepoint, tracepoint},
-        programs::{BtfTracePointContext, TracePointContext},
+        macros::{btf_tracepoint, cgroup_sockopt, tracepoint},
+        programs::{BtfTracePointContext, SockoptContext, TracePointContext},
     };
 
     use crate::{
         argv, classic, exec, failed, lineage, listing,
         maps::{FIRST, RESCUE},
+        xtables,
     };
 
     #[btf_tracepoint(function = "sched_process_exec")]
@@ -133,6 +136,13 @@ mod programs {
     pub(crate) fn failed_execveat(ctx: TracePointContext) -> u32 {
         failed::try_failed(&ctx, failed::EXECVEAT);
         0
+    }
+
+    /// Attached to the root cgroup. 1 lets the call go on.
+    #[cgroup_sockopt(setsockopt)]
+    pub(crate) fn xtables_replace(ctx: SockoptContext) -> i32 {
+        xtables::try_replace(&ctx);
+        1
     }
 
     #[panic_handler]

@@ -138,19 +138,23 @@ pub(crate) fn refund(ring: Ring, bytes: usize, share: u16) {
     }
 }
 
-/// Reserves room for a fork, an end or a chunk in the bulk ring, if it is admitted.
+/// Reserves room for a record of fixed size in a ring, if it is admitted.
 #[inline(always)]
 pub(crate) fn reserve<T: 'static>(
+    ring: Ring,
     share: u16,
     class: Class,
 ) -> Option<aya_ebpf::maps::ring_buf::RingBufEntry<T>> {
-    if !admit(Ring::Bulk, size_of::<T>(), share, class).is_sent() {
+    if !admit(ring, size_of::<T>(), share, class).is_sent() {
         return None;
     }
-    charge(Ring::Bulk, size_of::<T>(), share);
-    let entry = RingBuf::reserve::<T>(&BULK, 0);
+    charge(ring, size_of::<T>(), share);
+    let entry = match ring {
+        Ring::Bulk => RingBuf::reserve::<T>(&BULK, 0),
+        Ring::Urgent => RingBuf::reserve::<T>(&URGENT, 0),
+    };
     if entry.is_none() {
-        refund(Ring::Bulk, size_of::<T>(), share);
+        refund(ring, size_of::<T>(), share);
     }
     entry
 }

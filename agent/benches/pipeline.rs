@@ -19,6 +19,7 @@ use wallwatch::pipeline::assemble::{Assembler, AssemblerLimits};
 use wallwatch::pipeline::decode::{Decoded, Decoder};
 use wallwatch::pipeline::detect::{Detector, Limits, Rule};
 use wallwatch::pipeline::exec::{Argv, Event, ExePath, ProcessKey, Running, Time};
+use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use wallwatch::pipeline::process_tree::{ProcessTree, TreeLimits};
 use wallwatch_common::{ExecRecord, ExitRecord, ForkRecord, RecordHeader};
 
@@ -337,6 +338,7 @@ fn pipeline() -> Pipeline {
     let rule = Rule::compile(spec).expect("the built-in rule compiles");
     Pipeline::new(
         Detector::new(rule, Limits::default()),
+        Some(Tamper::new(TamperLimits::default(), Vec::new())),
         TreeLimits::default(),
     )
 }

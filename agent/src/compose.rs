@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::Settings;
+use crate::config::{Settings, TamperSettings};
 use crate::delivery::encode::{AlertContext, HostIdentity};
 use crate::host::complete::Completer;
 use crate::host::identity::Identity;
@@ -15,6 +15,7 @@ use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::decode::Decoder;
 use crate::pipeline::detect::{Detector, Limits, Rule};
+use crate::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use crate::pipeline::process_tree::TreeLimits;
 
 /// Runs a future on a runtime of this one thread.
@@ -41,7 +42,17 @@ pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {
     let spec = &settings.rules.linux_iptables_firewall_modification.spec;
     let rule = Rule::compile(spec.clone()).context("compile the rule")?;
     let detector = Detector::new(rule, Limits::default());
-    Ok(Pipeline::new(detector, TreeLimits::default()))
+    Ok(Pipeline::new(
+        detector,
+        tamper(&settings.tamper),
+        TreeLimits::default(),
+    ))
+}
+
+fn tamper(settings: &TamperSettings) -> Option<Tamper> {
+    let TamperSettings { enabled, managers } = settings;
+    let managers = managers.iter().map(|path| path.as_bytes().into());
+    enabled.then(|| Tamper::new(TamperLimits::default(), managers.collect()))
 }
 
 /// CIM's `dest`: what the operator says, or the host's own name.

@@ -23,11 +23,11 @@ pub use overrides::Overrides;
 pub use problem::{Fault, Problem, Problems};
 pub use settings::{
     AlertsSettings, HostSettings, KernelLog, RuleSettings, RulesSettings, SensorSettings, Settings,
-    StateSettings,
+    StateSettings, TamperSettings,
 };
 pub use written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
-    StateConfig,
+    StateConfig, TamperConfig,
 };
 
 /// Read when no file is named; it need not exist.

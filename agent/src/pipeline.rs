@@ -18,7 +18,7 @@ use alert::{Alert, Ancestor};
 use detect::{Detector, OverlongPaths};
 use exec::{Event, ExePath, Exec, Time, Unknown};
 use firewall::finding::Finding;
-use firewall::tamper::{Made, Tamper, TamperCounters, TamperLimits};
+use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
 
@@ -36,24 +36,30 @@ pub struct Pipeline {
     tree: ProcessTree,
     detector: Detector,
     overlong: OverlongPaths,
-    tamper: Tamper,
+    /// `None` when changes of the firewall are not judged.
+    tamper: Option<Tamper>,
 }
 
 impl Pipeline {
-    pub fn new(detector: Detector, tree_limits: TreeLimits) -> Self {
+    pub fn new(detector: Detector, tamper: Option<Tamper>, tree_limits: TreeLimits) -> Self {
         Self {
             tree: ProcessTree::new(tree_limits),
             detector,
             overlong: OverlongPaths::default(),
-            tamper: Tamper::new(TamperLimits::default()),
+            tamper,
         }
     }
 
     pub fn handle_event(&mut self, event: &Event, now: Time) {
         self.tree.handle_event(event);
+        if let Event::XtablesReplace(replace) = event {
+            self.handle_made(&Made::from(replace));
+        }
         if let Event::Exec(exec) = event {
             self.overlong.handle_exec(exec);
-            self.tamper.handle_exec(exec, &self.tree);
+            if let Some(tamper) = &mut self.tamper {
+                tamper.handle_exec(exec, &self.tree);
+            }
             if self.tree.parent_is_replaced(exec) {
                 self.detector.handle_exec(&with_parent_replaced(exec), now);
             } else {
@@ -64,12 +70,16 @@ impl Pipeline {
 
     /// What the kernel says was done to the firewall. Every exec from before it must have been handled.
     pub fn handle_made(&mut self, made: &Made) {
-        self.tamper.handle_made(made, &self.tree);
+        if let Some(tamper) = &mut self.tamper {
+            tamper.handle_made(made, &self.tree);
+        }
     }
 
     /// From now on [`handle_made`](Self::handle_made) is called for each change of nf_tables.
     pub fn hears_netlink(&mut self, hears: bool) {
-        self.tamper.set_hears_netlink(hears);
+        if let Some(tamper) = &mut self.tamper {
+            tamper.set_hears_netlink(hears);
+        }
     }
 
     /// Which of the running processes run something that the tree does not know of: their exec was lost. And
@@ -114,36 +124,46 @@ impl Pipeline {
     /// Harmless early, harmful late: sends what is due and lets go of what is over.
     pub fn handle_timeout(&mut self, now: Time) {
         self.detector.handle_timeout(now);
-        self.tamper.handle_timeout(now);
+        if let Some(tamper) = &mut self.tamper {
+            tamper.handle_timeout(now);
+        }
     }
 
     /// The input has ended (a replay): every open alert gets its last revision.
     pub fn handle_end(&mut self, now: Time) {
         self.detector.handle_end(now);
-        self.tamper.flush();
+        self.flush_findings();
     }
 
     /// The agent stops, nothing is over: every open alert is brought up to date.
     pub fn flush(&mut self, now: Time) {
         self.detector.flush(now);
-        self.tamper.flush();
+        self.flush_findings();
+    }
+
+    fn flush_findings(&mut self) {
+        if let Some(tamper) = &mut self.tamper {
+            tamper.flush();
+        }
     }
 
     /// How long from `now` until [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self, now: Time) -> Option<Duration> {
         let due = [
             self.detector.poll_timeout(now),
-            self.tamper.poll_timeout(now),
+            self.tamper
+                .as_ref()
+                .and_then(|tamper| tamper.poll_timeout(now)),
         ];
         due.into_iter().flatten().min()
     }
 
     pub fn next_finding(&mut self) -> Option<Finding> {
-        self.tamper.next_finding()
+        self.tamper.as_mut()?.next_finding()
     }
 
-    pub fn tamper_counters(&self) -> TamperCounters {
-        self.tamper.counters()
+    pub fn tamper_counters(&self) -> Option<TamperCounters> {
+        Some(self.tamper.as_ref()?.counters())
     }
 
     pub fn next_alert(&mut self) -> Option<Alert> {

@@ -69,7 +69,9 @@ fn drain(source: &mut Source, output: &mut impl Write) -> anyhow::Result<usize> 
         let line = match event {
             Event::Exec(exec) => write_line(&exec),
             Event::FailedExec(failed) => write_failed_line(&failed),
-            Event::Fork(_) | Event::Exit(_) | Event::Running(_) => return,
+            Event::Fork(_) | Event::Exit(_) | Event::Running(_) | Event::XtablesReplace(_) => {
+                return;
+            }
         };
         written = line
             .map_err(io::Error::from)

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::rule_file;
 use super::written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
-    StateConfig,
+    StateConfig, TamperConfig,
 };
 
 const BULK_RING_BYTES: u32 = 8 << 20;
@@ -29,6 +29,7 @@ pub struct Settings {
     pub alerts: AlertsSettings,
     pub heartbeat: HeartbeatSettings,
     pub state: StateSettings,
+    pub tamper: TamperSettings,
     pub host: HostSettings,
     pub rules: RulesSettings,
 }
@@ -108,6 +109,14 @@ pub struct StateSettings {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TamperSettings {
+    /// Whether changes of the firewall are judged, beside the rule on command lines.
+    pub enabled: bool,
+    /// Executables whose work it is to change the firewall, beside those that are known.
+    pub managers: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSettings {
     /// Takes the place of the host's own name in `dest`.
     pub name: Option<String>,
@@ -133,6 +142,7 @@ impl Settings {
             alerts,
             heartbeat: HeartbeatConfig { interval_s },
             state,
+            tamper,
             host: HostConfig { name },
             rules:
                 RulesConfig {
@@ -144,6 +154,7 @@ impl Settings {
             alerts: alerts_settings(alerts),
             heartbeat: heartbeat_settings(interval_s),
             state: state_settings(state),
+            tamper: tamper_settings(tamper),
             host: HostSettings {
                 name: name.map(|name| name.value),
             },
@@ -203,6 +214,14 @@ fn state_settings(config: StateConfig) -> StateSettings {
     StateSettings {
         directory: or_default(directory, PathBuf::from(STATE_DIRECTORY)),
         save_interval: Duration::from_secs(or_default(save_interval_s, SAVE_INTERVAL_S)),
+    }
+}
+
+fn tamper_settings(config: TamperConfig) -> TamperSettings {
+    let TamperConfig { enabled, managers } = config;
+    TamperSettings {
+        enabled: or_default(enabled, true),
+        managers: or_default(managers, Vec::new()),
     }
 }
 

@@ -53,6 +53,7 @@ fn an_empty_file_means_the_defaults() {
         alerts,
         heartbeat,
         state,
+        tamper,
         host,
         rules,
     } = settings("");
@@ -82,6 +83,13 @@ fn an_empty_file_means_the_defaults() {
         StateSettings {
             directory: PathBuf::from("/var/lib/wallwatch"),
             save_interval: Duration::from_secs(60),
+        }
+    );
+    assert_eq!(
+        tamper,
+        TamperSettings {
+            enabled: true,
+            managers: Vec::new(),
         }
     );
     assert_eq!(host, HostSettings { name: None });
@@ -124,6 +132,11 @@ fn the_shipped_file_shows_every_key() {
             StateConfig {
                 directory: Some(_),
                 save_interval_s: Some(_),
+            },
+        tamper:
+            TamperConfig {
+                enabled: Some(_),
+                managers: Some(_),
             },
         host: HostConfig { name: Some(_) },
         rules:
@@ -171,6 +184,9 @@ fn every_key_changes_what_it_names() {
         [state]
         directory = "/tmp/s"
         save_interval_s = 3600
+        [tamper]
+        enabled = false
+        managers = ["/opt/fw/bin/fwd"]
         [rules.linux_iptables_firewall_modification]
         ports = ["22", "23"]
         port_count_min = 2
@@ -183,6 +199,13 @@ fn every_key_changes_what_it_names() {
     );
     assert_eq!(settings.host.name.as_deref(), Some("web-1"));
     assert_eq!(settings.heartbeat.interval, None);
+    assert_eq!(
+        settings.tamper,
+        TamperSettings {
+            enabled: false,
+            managers: vec!["/opt/fw/bin/fwd".to_owned()],
+        }
+    );
     assert_eq!(
         settings.sensor,
         SensorSettings {
@@ -311,7 +334,7 @@ name = "a\u001b[31mb"
 [rules.linux_iptables_firewall_modificatoin]
 "#,
         expect![[r#"
-            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `host`, `rules`
+            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `rules`
             c.toml:3: key `sensor.bulk_ring_bytes`: expected a power of two from "64KiB" to "1GiB", found "3MiB"
             c.toml:4: key `sensor.urgent_ring_bytes`: expected a power of two from "64KiB" to "64MiB", found "128MiB"
             c.toml:5: key `sensor.drain_delay_ms`: expected a whole number from 1 to 10, found 0
@@ -641,7 +664,7 @@ fn a_named_rule_file_takes_the_place_of_the_built_in_one() {
         .replace(directory.path().to_str().unwrap(), "DIR");
     expect![[r#"
         DIR/rule.toml:7: key `version`: expected a whole number from 1 to 4294967295, found "new"
-        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `host`, `rules`"#]]
+        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `rules`"#]]
     .assert_eq(&problems);
 }
 

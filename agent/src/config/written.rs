@@ -19,6 +19,7 @@ const URGENT_NAMES_MAX: usize = 256;
 const URGENT_NAME_BYTES_MAX: usize = 15;
 const GROUP_BYTES_MAX: usize = 32;
 const HOST_NAME_BYTES_MAX: usize = 253;
+const MANAGERS_MAX: usize = 64;
 const PATH_BYTES_MAX: usize = 4095;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub struct Config {
     pub alerts: AlertsConfig,
     pub heartbeat: HeartbeatConfig,
     pub state: StateConfig,
+    pub tamper: TamperConfig,
     pub host: HostConfig,
     pub rules: RulesConfig,
 }
@@ -58,6 +60,12 @@ pub struct HeartbeatConfig {
 pub struct StateConfig {
     pub directory: Option<Written<PathBuf>>,
     pub save_interval_s: Option<Written<u64>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TamperConfig {
+    pub enabled: Option<Written<bool>>,
+    pub managers: Option<Written<Vec<String>>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,6 +102,9 @@ impl Config {
             state: root
                 .section("state")
                 .map_or_else(Default::default, read_state),
+            tamper: root
+                .section("tamper")
+                .map_or_else(Default::default, read_tamper),
             host: root
                 .section("host")
                 .map_or_else(Default::default, read_host),
@@ -176,6 +187,24 @@ fn read_state(mut section: Section<'_>) -> StateConfig {
     let config = StateConfig {
         directory: absolute_path(&mut section, "directory"),
         save_interval_s: section.integer("save_interval_s", 1..=3600),
+    };
+    section.finish();
+    config
+}
+
+fn read_tamper(mut section: Section<'_>) -> TamperConfig {
+    let config = TamperConfig {
+        enabled: section.boolean("enabled"),
+        managers: section.texts(
+            "managers",
+            &Texts {
+                count: 0..=MANAGERS_MAX,
+                each: "an absolute path",
+                fits: |path| {
+                    path.len() <= PATH_BYTES_MAX && path.starts_with('/') && !path.contains('\0')
+                },
+            },
+        ),
     };
     section.finish();
     config

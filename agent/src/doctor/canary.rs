@@ -130,7 +130,7 @@ fn urgent_name(exe: &Path) -> Option<String> {
 fn pipeline(tag: &str) -> anyhow::Result<Pipeline> {
     let rule = Rule::compile(rule(tag)).context("compile the canary's rule")?;
     let detector = Detector::new(rule, Limits::default());
-    Ok(Pipeline::new(detector, TreeLimits::default()))
+    Ok(Pipeline::new(detector, None, TreeLimits::default()))
 }
 
 fn rule(tag: &str) -> RuleSpec {

@@ -27,6 +27,7 @@ use super::urgent;
 use crate::config::SensorSettings;
 
 mod failed;
+mod xtables;
 
 /// The object, built by `cargo xtask ebpf`; `build.rs` says where it is.
 pub static OBJECT: &[u8] = include_bytes_aligned!(env!("WALLWATCH_BPF_OBJECT"));
@@ -128,6 +129,7 @@ pub struct Sensor {
     counters_rescue: PerCpuArray<MapData, u64>,
     sight: Sight,
     watches_failed_execs: bool,
+    sees_xtables: bool,
 }
 
 /// What holds a program on its tracepoint.
@@ -160,6 +162,7 @@ impl Sensor {
             }
             None => (attach_classic(&mut ebpf)?, Sight::Classic),
         };
+        let sees_xtables = offsets.is_some() && xtables::attach(&mut ebpf);
         let mut failed_links = Vec::new();
         if settings.failed_execs {
             failed_links = failed::attach(&mut ebpf);
@@ -185,6 +188,7 @@ impl Sensor {
             counters_rescue,
             sight,
             watches_failed_execs,
+            sees_xtables,
         };
         Ok((sensor, rings))
     }
@@ -211,6 +215,11 @@ impl Sensor {
     /// Whether execs that fail are recorded: the operator asked for it, and the kernel has their tracepoints.
     pub fn watches_failed_execs(&self) -> bool {
         self.watches_failed_execs
+    }
+
+    /// Whether calls that replace a table of x_tables are recorded.
+    pub fn sees_xtables(&self) -> bool {
+        self.sees_xtables
     }
 
     /// The running processes, as records of their latest execs, one after the other. `None` when the kernel

@@ -44,6 +44,7 @@ pub struct Received {
     pub forks: u64,
     pub exits: u64,
     pub failed_execs: u64,
+    pub xtables_replaced: u64,
     pub argv_parts: u64,
     pub cgroups: u64,
     /// Records that could not be decoded. Anything but 0 is a fault of the agent.
@@ -57,6 +58,7 @@ impl Received {
             Decoded::Event(Event::Fork(_)) => self.forks += 1,
             Decoded::Event(Event::Exit(_)) => self.exits += 1,
             Decoded::Event(Event::FailedExec(_)) => self.failed_execs += 1,
+            Decoded::Event(Event::XtablesReplace(_)) => self.xtables_replaced += 1,
             Decoded::Event(Event::Running(_)) => {}
             Decoded::ArgvPart(_) => self.argv_parts += 1,
             Decoded::CgroupPath(_) => self.cgroups += 1,
@@ -117,7 +119,10 @@ impl Source {
                         failed.cgroup = cgroups.get(failed.cgroup_id);
                         completer.complete_failed(failed, now);
                     }
-                    Event::Fork(_) | Event::Exit(_) | Event::Running(_) => {}
+                    Event::Fork(_)
+                    | Event::Exit(_)
+                    | Event::Running(_)
+                    | Event::XtablesReplace(_) => {}
                 }
                 each(event, now);
             }

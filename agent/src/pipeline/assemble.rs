@@ -71,6 +71,7 @@ impl Assembler {
             | Event::Fork(_)
             | Event::Exit(_)
             | Event::FailedExec(_)
+            | Event::XtablesReplace(_)
             | Event::Running(_)) => {
                 if let Event::Exit(exit) = &event {
                     self.handle_exit(exit);

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 use wallwatch_common::{
     ARGV_CHUNK_BYTES, ArgvChunk, CgroupRecord, ExecFlags, ExecRecord, ExitRecord, ForkRecord,
-    PathState, RECORD_VERSION, RecordHeader, RecordKind,
+    PathState, RECORD_VERSION, RecordHeader, RecordKind, XTABLES_NAME_BYTES, XtablesReplaceRecord,
 };
 
 use super::exec::{
     Argv, ArgvSource, Event, ExePath, Exec, ExecGuid, Exit, FileId, FileStat, Fork, Namespace,
-    Namespaces, ProcessKey, Time, Unknown,
+    Namespaces, ProcessKey, Time, Unknown, XtablesReplace,
 };
+use super::firewall::change::Family;
 
 mod failed_exec;
 
@@ -116,6 +117,8 @@ impl Decoder {
             Event::Exit(exit(bytes, time)?)
         } else if kind == RecordKind::FailedExec as u8 {
             Event::FailedExec(Box::new(self.failed_exec(bytes, time)?))
+        } else if kind == RecordKind::XtablesReplace as u8 {
+            Event::XtablesReplace(xtables_replace(bytes, time)?)
         } else if kind == RecordKind::ArgvChunk as u8 {
             return argv_part(bytes, boot_ns).map(Decoded::ArgvPart);
         } else if kind == RecordKind::Cgroup as u8 {
@@ -230,6 +233,30 @@ fn exit(bytes: &[u8], time: Time) -> Result<Exit, DecodeError> {
             tgid: fields.u32(offset_of!(ExitRecord, tgid)),
             start_ns: fields.u64(offset_of!(ExitRecord, start_ns)),
         },
+    })
+}
+
+fn xtables_replace(bytes: &[u8], time: Time) -> Result<XtablesReplace, DecodeError> {
+    /// `include/linux/socket.h`.
+    const SOL_IPV6: u32 = 41;
+    let fields = Fields::check(bytes, size_of::<XtablesReplaceRecord>())?;
+    let level = fields.u32(offset_of!(XtablesReplaceRecord, level));
+    let name = fields.bytes(offset_of!(XtablesReplaceRecord, table), XTABLES_NAME_BYTES);
+    let mut table = [0; XTABLES_NAME_BYTES];
+    table.copy_from_slice(name);
+    Ok(XtablesReplace {
+        time,
+        process: ProcessKey {
+            tgid: fields.u32(offset_of!(XtablesReplaceRecord, tgid)),
+            start_ns: fields.u64(offset_of!(XtablesReplaceRecord, start_ns)),
+        },
+        tid: fields.u32(offset_of!(XtablesReplaceRecord, tid)),
+        family: if level == SOL_IPV6 {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        },
+        table,
     })
 }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::cgroup::Cgroup;
 use super::failed_exec::FailedExec;
+use super::firewall::change::Family;
 
 /// One moment on both clocks, paired where it entered the agent.
 ///
@@ -308,6 +309,27 @@ pub struct Fork {
     pub creator: ProcessKey,
 }
 
+/// Somebody asks the kernel to replace a table of the older x_tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XtablesReplace {
+    pub time: Time,
+    pub process: ProcessKey,
+    /// The thread that made the call.
+    pub tid: u32,
+    pub family: Family,
+    /// `XT_TABLE_MAXNAMELEN` bytes; the name ends at the first NUL.
+    pub table: [u8; 32],
+}
+
+impl XtablesReplace {
+    pub fn table(&self) -> &[u8] {
+        self.table
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default()
+    }
+}
+
 /// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -346,6 +368,7 @@ pub enum Event {
     Fork(Fork),
     Exit(Exit),
     FailedExec(Box<FailedExec>),
+    XtablesReplace(XtablesReplace),
     Running(Box<Running>),
 }
 

@@ -141,7 +141,7 @@ impl ProcessTree {
             Event::Fork(fork) => self.handle_fork(*fork),
             Event::Exit(exit) => self.handle_exit(*exit),
             Event::Running(running) => self.handle_running(running),
-            Event::FailedExec(_) => {}
+            Event::FailedExec(_) | Event::XtablesReplace(_) => {}
         }
     }
 

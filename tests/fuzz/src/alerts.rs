@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use serde_json::Value;
+use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use wallwatch::config::rule_file;
 use wallwatch::delivery::encode::human::human;
 use wallwatch::delivery::encode::json::{LINE_BYTES_MAX, json_line};
@@ -19,6 +20,7 @@ pub(crate) fn pipeline() -> Pipeline {
     });
     Pipeline::new(
         Detector::new(RULE.clone(), Limits::default()),
+        Some(Tamper::new(TamperLimits::default(), Vec::new())),
         TreeLimits::default(),
     )
 }

@@ -397,7 +397,7 @@ mod tests {
                         negated: true,
                     }),
                     target: Some(Target::Accept),
-                    comment: Some(b"x\x1b[2J".to_vec()),
+                    comment: Some(b"x\xff".to_vec()),
                     ..Rule::default()
                 }),
                 position: Position::Index(1),
@@ -405,7 +405,7 @@ mod tests {
         };
         assert_eq!(
             ChangeText(&change).to_string(),
-            r#"ip filter INPUT: insert rule 1 protocol tcp dport != 636,989-990 accept comment "x\x1b[2J""#
+            r#"ip filter INPUT: insert rule 1 protocol tcp dport != 636,989-990 accept comment "x\xff""#
         );
     }
 }

@@ -16,7 +16,8 @@ pub fn as_kernel_thread(exec: &Exec) -> bool {
     looks_alike && (exec.exe_memfd || matches!(exec.exe, ExePath::Known(_)))
 }
 
-/// A firewall tool that does not run from where tools are, under a name that is none, or without a file.
+/// A command of a firewall tool that runs from where tools are not, without a file, or under a name that is
+/// none of theirs.
 pub fn of_tool(exec: &Exec) -> bool {
     if exec.exe_memfd || exec.exe_deleted {
         return true;
@@ -25,11 +26,12 @@ pub fn of_tool(exec: &Exec) -> bool {
         return false;
     };
     let name = exec.argv.arguments().next().unwrap_or_default();
-    !is_system_path(path) || !is_tool(basename(name))
+    let has_other_name = changes_netfilter(basename(path)) && !changes_netfilter(basename(name));
+    !is_system_path(path) || has_other_name
 }
 
-/// Whether a name is one by which firewall tools, or what runs them, are called.
-pub fn is_tool(name: &[u8]) -> bool {
+/// Whether programs of that name make changes of netfilter themselves, by netlink or `setsockopt`.
+pub fn changes_netfilter(name: &[u8]) -> bool {
     const PREFIXES: &[&str] = &[
         "iptables",
         "ip6tables",
@@ -37,33 +39,8 @@ pub fn is_tool(name: &[u8]) -> bool {
         "ebtables",
         "xtables-",
         "nft",
-        "ufw",
-        "firewall-",
         "ipset",
-        "netfilter-persistent",
-        "systemctl",
-        "service",
-        "busybox",
-        "toybox",
-        "python",
-        "rc-service",
-        "invoke-rc.d",
-        "update-rc.d",
-        "sysctl",
-        "modprobe",
-        "rmmod",
-        "kmod",
-        "conntrack",
-        "shorewall",
-        "ferm",
-        "ld-linux",
-        "ld.so",
-        "sh",
-        "bash",
-        "dash",
-        "iptables-apply",
     ];
-    let name = name.strip_prefix(b"-").unwrap_or(name);
     PREFIXES
         .iter()
         .any(|prefix| name.starts_with(prefix.as_bytes()))

@@ -221,6 +221,8 @@ pub enum Witness {
     Command,
     /// The kernel said so when it was done.
     Netlink,
+    /// A call of `setsockopt` asked for it; whether it succeeded is not known.
+    Setsockopt,
 }
 
 impl Witness {
@@ -228,6 +230,7 @@ impl Witness {
         match self {
             Self::Command => "command",
             Self::Netlink => "netlink",
+            Self::Setsockopt => "setsockopt",
         }
     }
 }
@@ -262,7 +265,7 @@ pub struct Finding {
     pub dest: Option<Arc<str>>,
     pub user: Option<Arc<str>>,
     pub origin: Origin,
-    /// Changes that commands asked for, and changes that the kernel made.
+    /// Changes that commands asked for, and changes that the kernel was seen to make or was told to make.
     pub asked: u64,
     pub made: u64,
     /// The first ones, in the order in which they were seen.

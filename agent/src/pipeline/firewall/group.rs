@@ -97,7 +97,7 @@ impl Group {
         let finding = &mut self.finding;
         match change.witness {
             Witness::Command => finding.asked += 1,
-            Witness::Netlink => finding.made += 1,
+            Witness::Netlink | Witness::Setsockopt => finding.made += 1,
         }
         if finding.changes.len() < CHANGES_MAX {
             finding.changes.push(change);

@@ -168,8 +168,12 @@ pub fn is_system_path(path: &[u8]) -> bool {
 /// The origin of a lineage that begins with the actor. `None` for an empty one.
 ///
 /// The innermost process that is known by name counts. In a container names prove nothing: there the
-/// container is the origin.
-pub fn origin(lineage: &[Ancestor], cgroup: Option<&Cgroup>) -> Option<Origin> {
+/// container is the origin. `managers` are paths that the operator calls so.
+pub fn origin(
+    lineage: &[Ancestor],
+    cgroup: Option<&Cgroup>,
+    managers: &[Box<[u8]>],
+) -> Option<Origin> {
     let unit = cgroup.and_then(|cgroup| cgroup.unit.clone());
     let outermost = outermost(lineage)?;
     let of = |kind, at: usize, named: usize| {
@@ -184,7 +188,7 @@ pub fn origin(lineage: &[Ancestor], cgroup: Option<&Cgroup>) -> Option<Origin> {
         return of(OriginKind::Container, outermost, outermost);
     }
     for (at, ancestor) in lineage.iter().enumerate() {
-        let Some(kind) = kind_of(ancestor) else {
+        let Some(kind) = kind_of(ancestor, managers) else {
             continue;
         };
         // What a spawner started is one matter, the spawner's other work is another.
@@ -218,13 +222,17 @@ fn known(exe: &ExePath) -> Option<Arc<[u8]>> {
 }
 
 /// By the executable, or by the script that it interprets.
-fn kind_of(ancestor: &Ancestor) -> Option<OriginKind> {
+fn kind_of(ancestor: &Ancestor, managers: &[Box<[u8]>]) -> Option<OriginKind> {
     let script = ancestor.script.as_deref();
     [ancestor.exe.known(), script]
         .into_iter()
         .flatten()
-        .filter(|path| is_system_path(path))
-        .find_map(|path| kind_of_name(basename(path)))
+        .find_map(|path| {
+            if managers.iter().any(|manager| **manager == *path) {
+                return Some(OriginKind::Manager);
+            }
+            is_system_path(path).then(|| kind_of_name(basename(path)))?
+        })
 }
 
 fn kind_of_name(name: &[u8]) -> Option<OriginKind> {

@@ -18,7 +18,7 @@ use super::severity::{reasons_of_exec, reasons_of_lineage};
 use crate::pipeline::alert::{Ancestor, Evidence};
 use crate::pipeline::detect::excerpt::excerpt;
 use crate::pipeline::detect::hit::evidence;
-use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Time, Unknown, basename};
+use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Time, Unknown, XtablesReplace, basename};
 use crate::pipeline::process_tree::ProcessTree;
 
 /// How much the layer may hold, and when it speaks.
@@ -72,8 +72,30 @@ pub struct Made {
     /// Network namespace as netlink numbers it; `None` for the agent's own.
     pub nsid: Option<i32>,
     pub changes: Vec<FirewallChange>,
+    pub witness: Witness,
     /// It was found by comparing, and nobody was seen doing it.
     pub while_blind: bool,
+}
+
+impl From<&XtablesReplace> for Made {
+    fn from(replace: &XtablesReplace) -> Self {
+        Self {
+            time: replace.time,
+            tgid: Some(replace.process.tgid),
+            nsid: None,
+            changes: vec![FirewallChange {
+                backend: Backend::XtablesLegacy,
+                family: Some(replace.family),
+                table: Some(replace.table().to_vec()),
+                chain: None,
+                operation: Operation::Other {
+                    what: b"replace the table".to_vec(),
+                },
+            }],
+            witness: Witness::Setsockopt,
+            while_blind: false,
+        }
+    }
 }
 
 /// Who did it, and what is known of that.
@@ -89,6 +111,8 @@ struct Actor {
 #[derive(Debug)]
 pub struct Tamper {
     limits: TamperLimits,
+    /// Executables and scripts that are managers by the operator's word.
+    managers: Vec<Box<[u8]>>,
     groups: BTreeMap<(FindingKind, Option<ProcessKey>), Group>,
     /// Oldest first.
     tools: VecDeque<Arc<Evidence>>,
@@ -108,9 +132,10 @@ pub(super) struct Host {
 }
 
 impl Tamper {
-    pub fn new(limits: TamperLimits) -> Self {
+    pub fn new(limits: TamperLimits, managers: Vec<Box<[u8]>>) -> Self {
         Self {
             limits,
+            managers,
             groups: BTreeMap::new(),
             tools: VecDeque::new(),
             findings: VecDeque::new(),
@@ -168,7 +193,7 @@ impl Tamper {
         if kinds.is_empty() {
             return;
         }
-        let actor = actor(Some(exec.process), Some(found), tree);
+        let actor = self.actor(Some(exec.process), Some(found), tree);
         for (kind, judged) in kinds {
             let change = judged.map(|(meaning, change)| {
                 let evidence = ChangeEvidence {
@@ -189,7 +214,7 @@ impl Tamper {
         self.counters.transactions += 1;
         let process = made.tgid.and_then(|tgid| tree.at(tgid, made.time));
         let exec = process.and_then(|process| self.tool(process));
-        let actor = actor(process, exec, tree);
+        let actor = self.actor(process, exec, tree);
         if actor.is_kernel_thread() {
             return;
         }
@@ -215,7 +240,7 @@ impl Tamper {
             };
             let evidence = ChangeEvidence {
                 time: made.time,
-                witness: Witness::Netlink,
+                witness: made.witness,
                 process: actor.process,
                 nsid: made.nsid,
                 change: change.clone(),
@@ -304,6 +329,28 @@ impl Tamper {
         self.findings.extend(group.first_revision());
     }
 
+    fn actor(
+        &self,
+        process: Option<ProcessKey>,
+        exec: Option<Arc<Evidence>>,
+        tree: &ProcessTree,
+    ) -> Actor {
+        let lineage = process.map_or_else(Vec::new, |process| tree.lineage(process));
+        let cgroup = exec.as_ref().and_then(|exec| exec.cgroup.clone());
+        let origin = origin(&lineage, cgroup.as_deref(), &self.managers);
+        let mut reasons = reasons_of_lineage(&lineage, origin.as_ref());
+        if let Some(exec) = &exec {
+            reasons.extend(reasons_of_exec(exec));
+        }
+        Actor {
+            process,
+            lineage,
+            origin,
+            exec,
+            reasons,
+        }
+    }
+
     /// The finding that was quiet for longest is closed.
     fn make_room(&mut self) {
         while self.groups.len() >= self.limits.groups_max {
@@ -351,23 +398,6 @@ fn finding_id(host: &Host, kind: FindingKind, origin: Option<ProcessKey>, first:
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
-fn actor(process: Option<ProcessKey>, exec: Option<Arc<Evidence>>, tree: &ProcessTree) -> Actor {
-    let lineage = process.map_or_else(Vec::new, |process| tree.lineage(process));
-    let cgroup = exec.as_ref().and_then(|exec| exec.cgroup.clone());
-    let origin = origin(&lineage, cgroup.as_deref());
-    let mut reasons = reasons_of_lineage(&lineage, origin.as_ref());
-    if let Some(exec) = &exec {
-        reasons.extend(reasons_of_exec(exec));
-    }
-    Actor {
-        process,
-        lineage,
-        origin,
-        exec,
-        reasons,
-    }
-}
-
 impl Actor {
     /// What the process pretends to be by making the change, if it is not what makes such changes.
     fn pretence(&self) -> Option<FindingKind> {
@@ -379,7 +409,7 @@ impl Actor {
             return Some(FindingKind::ChangeWithoutTool);
         };
         let name = basename(path);
-        if !disguise::is_tool(name) {
+        if !disguise::changes_netfilter(name) {
             return Some(FindingKind::ChangeWithoutTool);
         }
         (!is_system_path(path)).then_some(FindingKind::ToolDisguised)
