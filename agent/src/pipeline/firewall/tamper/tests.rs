@@ -1,1 +1,278 @@
+use super::*;
+use crate::pipeline::alert::{AlertState, Severity};
+use crate::pipeline::exec::{Argv, Event, Running, sample};
+use crate::pipeline::firewall::change::{Family, Policy, Rule, Target};
+use crate::pipeline::process_tree::TreeLimits;
 
+const S: u64 = 1_000_000_000;
+
+fn at(s: u64) -> Time {
+    Time {
+        boot_ns: s * S,
+        wall_ns: s * S,
+    }
+}
+
+fn key(tgid: u32) -> ProcessKey {
+    ProcessKey {
+        tgid,
+        start_ns: u64::from(tgid) * 10_000_000,
+    }
+}
+
+/// A host with one process of each of these, each started by the one before it.
+fn host(executables: &[(u32, &str)]) -> ProcessTree {
+    let mut tree = ProcessTree::new(TreeLimits::default());
+    let mut parent_tgid = 0;
+    for &(tgid, exe) in executables {
+        tree.handle_event(&Event::Running(Box::new(Running {
+            process: key(tgid),
+            parent_tgid,
+            exe: ExePath::Known(exe.as_bytes().into()),
+            file: None,
+            argv: Argv::from_arguments([exe.as_bytes()]),
+        })));
+        parent_tgid = tgid;
+    }
+    tree
+}
+
+fn accept(port: u16) -> FirewallChange {
+    use crate::pipeline::firewall::change::{Negatable, Ports, Position};
+    FirewallChange {
+        backend: Backend::Nftables,
+        family: Some(Family::Ipv4),
+        table: Some(b"filter".to_vec()),
+        chain: Some(b"INPUT".to_vec()),
+        operation: Operation::AddRule {
+            rule: Box::new(Rule {
+                destination_ports: Some(Negatable {
+                    value: Ports::Ranges(vec![port..=port]),
+                    negated: false,
+                }),
+                target: Some(Target::Accept),
+                ..Rule::default()
+            }),
+            position: Position::Last,
+        },
+    }
+}
+
+fn policy() -> FirewallChange {
+    FirewallChange {
+        operation: Operation::SetPolicy(Policy::Accept),
+        ..accept(0)
+    }
+}
+
+fn made(tgid: u32, time: Time, changes: Vec<FirewallChange>) -> Made {
+    Made {
+        time,
+        tgid: Some(tgid),
+        nsid: None,
+        changes,
+        witness: Witness::Netlink,
+        while_blind: false,
+    }
+}
+
+fn tamper() -> Tamper {
+    Tamper::new(TamperLimits::default(), Vec::new())
+}
+
+fn findings(tamper: &mut Tamper) -> Vec<Finding> {
+    std::iter::from_fn(|| tamper.next_finding()).collect()
+}
+
+fn kinds(tamper: &mut Tamper) -> Vec<FindingKind> {
+    let findings = findings(tamper);
+    findings.iter().map(|finding| finding.kind).collect()
+}
+
+const BY_HAND: &[(u32, &str)] = &[
+    (1, "/usr/lib/systemd/systemd"),
+    (10, "/usr/sbin/sshd"),
+    (20, "/usr/sbin/sshd"),
+    (30, "/usr/bin/bash"),
+    (40, "/usr/sbin/nft"),
+];
+
+#[test]
+fn an_opening_by_hand_is_low_and_one_out_of_a_web_server_is_high() {
+    let mut tamper = tamper();
+    tamper.handle_made(&made(40, at(5), vec![accept(636)]), &host(BY_HAND));
+    let found = findings(&mut tamper);
+    let [finding] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(finding.kind, FindingKind::AcceptOpened);
+    assert_eq!(finding.severity, Severity::Low);
+    assert_eq!(finding.reasons, [Reason::InteractiveLogin]);
+    assert_eq!((finding.asked, finding.made), (0, 1));
+    let lineage: Vec<u32> = finding
+        .lineage
+        .iter()
+        .map(|ancestor| ancestor.process.tgid)
+        .collect();
+    assert_eq!(lineage, [40, 30, 20, 10, 1]);
+
+    let web = host(&[
+        (1, "/usr/lib/systemd/systemd"),
+        (10, "/usr/sbin/nginx"),
+        (30, "/usr/bin/dash"),
+        (40, "/usr/sbin/nft"),
+    ]);
+    tamper.handle_made(&made(40, at(6), vec![accept(636)]), &web);
+    let found = findings(&mut tamper);
+    assert_eq!(found[0].severity, Severity::High);
+    assert_eq!(found[0].reasons, [Reason::NetworkService]);
+}
+
+#[test]
+fn a_program_that_is_no_tool_is_told_beside_what_it_did() {
+    let mut tamper = tamper();
+    let tree = host(&[(1, "/sbin/init"), (40, "/tmp/.x")]);
+    tamper.handle_made(&made(40, at(5), vec![accept(636)]), &tree);
+    assert_eq!(
+        kinds(&mut tamper),
+        [FindingKind::AcceptOpened, FindingKind::ChangeWithoutTool]
+    );
+    let tree = host(&[(1, "/sbin/init"), (41, "/dev/shm/nft")]);
+    tamper.handle_made(&made(41, at(5), vec![accept(636)]), &tree);
+    assert_eq!(
+        kinds(&mut tamper),
+        [FindingKind::AcceptOpened, FindingKind::ToolDisguised]
+    );
+}
+
+#[test]
+fn a_manager_is_quiet_and_a_manager_by_the_operators_word_too() {
+    for (exe, managers) in [
+        ("/usr/bin/dockerd", Vec::new()),
+        ("/opt/fw/fwd", vec![b"/opt/fw/fwd".as_slice().into()]),
+    ] {
+        let mut tamper = Tamper::new(TamperLimits::default(), managers);
+        let tree = host(&[(1, "/sbin/init"), (40, exe)]);
+        tamper.handle_made(&made(40, at(5), vec![accept(80)]), &tree);
+        let found = findings(&mut tamper);
+        let [finding] = &found[..] else {
+            panic!("{exe}: {found:?}");
+        };
+        assert_eq!(finding.severity, Severity::Informational);
+        assert_eq!(finding.reasons, [Reason::KnownManager]);
+    }
+}
+
+#[test]
+fn the_end_of_a_namespace_is_nobodys_deed() {
+    let mut tamper = tamper();
+    let mut tree = ProcessTree::new(TreeLimits::default());
+    tree.handle_event(&Event::Running(Box::new(Running {
+        process: key(7),
+        parent_tgid: 2,
+        exe: ExePath::Unknown(Unknown::Absent),
+        file: None,
+        argv: Argv::from_arguments([]),
+    })));
+    let gone = FirewallChange {
+        operation: Operation::DeleteTable,
+        ..accept(0)
+    };
+    tamper.handle_made(&made(7, at(5), vec![gone]), &tree);
+    assert_eq!(kinds(&mut tamper), []);
+}
+
+#[test]
+fn a_burst_is_one_finding_that_grows() {
+    let mut tamper = tamper();
+    let tree = host(BY_HAND);
+    for n in 0..100 {
+        tamper.handle_made(&made(40, at(5), vec![accept(n)]), &tree);
+    }
+    let first = findings(&mut tamper);
+    assert_eq!(first.len(), 1);
+    assert_eq!(tamper.poll_timeout(at(5)), Some(Duration::from_secs(2)));
+    tamper.handle_timeout(at(6));
+    assert_eq!(findings(&mut tamper), []);
+    tamper.handle_timeout(at(7));
+    let grown = findings(&mut tamper);
+    let [finding] = &grown[..] else {
+        panic!("{grown:?}");
+    };
+    assert_eq!((finding.id, finding.revision), (first[0].id, 1));
+    assert_eq!(finding.made, 100);
+    assert_eq!(finding.changes.len(), 32);
+    assert_eq!(finding.changes_omitted(), 68);
+    assert_eq!(finding.state, AlertState::Open);
+
+    tamper.handle_timeout(at(5 + 300));
+    let last = findings(&mut tamper);
+    assert_eq!((last[0].revision, last[0].state), (2, AlertState::Closed));
+    assert_eq!(tamper.poll_timeout(at(400)), None);
+}
+
+#[test]
+fn what_the_same_origin_does_in_another_way_is_another_finding() {
+    let mut tamper = tamper();
+    let tree = host(BY_HAND);
+    tamper.handle_made(&made(40, at(5), vec![accept(1), policy()]), &tree);
+    let found = findings(&mut tamper);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].kind, FindingKind::PolicyOpened);
+    assert!(found[1].reasons.contains(&Reason::Unrestricted));
+}
+
+#[test]
+fn nobody_known_is_told_as_such() {
+    let mut tamper = tamper();
+    let tree = host(&[(1, "/sbin/init")]);
+    tamper.handle_made(&made(99, at(5), vec![accept(1)]), &tree);
+    let found = findings(&mut tamper);
+    assert_eq!(found[0].reasons, [Reason::ActorUnknown]);
+    assert_eq!(found[0].origin, Origin::unknown());
+}
+
+#[test]
+fn findings_beyond_the_bound_close_the_quietest() {
+    let limits = TamperLimits {
+        groups_max: 2,
+        ..TamperLimits::default()
+    };
+    let mut tamper = Tamper::new(limits, Vec::new());
+    for tgid in 40..43 {
+        let tree = host(&[(1, "/sbin/init"), (tgid, "/usr/sbin/nft")]);
+        let time = at(u64::from(tgid));
+        tamper.handle_made(&made(tgid, time, vec![accept(1)]), &tree);
+    }
+    let found = findings(&mut tamper);
+    let closed: Vec<u32> = found
+        .iter()
+        .filter(|finding| finding.state == AlertState::Closed)
+        .map(|finding| finding.origin.process.tgid)
+        .collect();
+    assert_eq!(closed, [40]);
+    assert_eq!(tamper.counters().groups_dropped, 1);
+}
+
+#[test]
+fn an_id_is_the_same_in_every_replay() {
+    let id = || {
+        let mut tamper = tamper();
+        tamper.handle_made(&made(40, at(5), vec![accept(1)]), &host(BY_HAND));
+        findings(&mut tamper)[0].id
+    };
+    assert_eq!(id(), id());
+}
+
+#[test]
+fn a_process_that_looks_like_a_kernel_thread_is_told() {
+    let mut tamper = tamper();
+    let tree = host(BY_HAND);
+    let mut exec = sample::exec(&[b"[kworker/0:1]"]);
+    exec.exe = ExePath::Known(b"/tmp/.x".as_slice().into());
+    tamper.handle_exec(&exec, &tree);
+    assert_eq!(kinds(&mut tamper), [FindingKind::KernelThreadDisguise]);
+    let exec = sample::exec(&[b"[", b"-f", b"x", b"]"]);
+    tamper.handle_exec(&exec, &tree);
+    assert_eq!(kinds(&mut tamper), []);
+}
