@@ -8,6 +8,7 @@ pub mod complete;
 pub mod counters;
 pub mod identity;
 pub mod namespaces;
+pub mod netfilter;
 pub mod procfs;
 pub mod ring;
 pub mod sensor;

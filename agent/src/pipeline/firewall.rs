@@ -3,6 +3,11 @@
 
 pub mod change;
 
+pub mod netlink;
+
+mod getopt;
+pub mod iptables;
+pub mod nft;
 pub mod program;
 
 pub mod assess;

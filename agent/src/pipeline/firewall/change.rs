@@ -184,6 +184,11 @@ pub enum Which {
     Handle(u64),
     /// The first that reads so.
     Same(Box<Rule>),
+    /// The rule with that handle, which read so: as the kernel tells it.
+    Known {
+        handle: u64,
+        rule: Box<Rule>,
+    },
 }
 
 /// Where a ruleset comes from that the command line does not show.
