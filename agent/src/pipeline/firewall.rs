@@ -1,3 +1,4 @@
 //! The tamper layer's words: which firewall is changed, and how.
 
 pub mod change;
+pub mod iptables;
