@@ -1,0 +1,641 @@
+//! One command line of `iptables` or `ip6tables`, or one rule of a file that iptables-restore reads, as the
+//! program itself takes it apart (`do_parse`, iptables 1.8.11 `iptables/xshared.c`).
+
+mod extensions;
+mod options;
+
+use crate::pipeline::firewall::change::{Addresses, Family, Negatable, Protocol};
+
+use super::getopt::{Item, Scanner};
+use super::value::Context;
+use super::{address, extension, number, protocol};
+use extensions::Extensions;
+pub(super) use extensions::{Given, Loaded};
+use options::{Base, Seen};
+
+/// Longest name of a chain or target with its end, in bytes (`XT_EXTENSION_MAXNAMELEN`,
+/// `include/uapi/linux/netfilter/x_tables.h`).
+const NAME_BYTES: usize = 29;
+
+/// Longest name of an interface with its end, in bytes (`IFNAMSIZ`, `include/uapi/linux/if.h`).
+const INTERFACE_BYTES: usize = 16;
+
+/// Largest number of a rule (`parse_rulenumber`, `xshared.c`).
+const RULE_INDEX_MAX: u64 = i32::MAX as u64;
+
+/// Largest pause of `--wait-interval`, in microseconds (`parse_wait_interval`, `xshared.c`).
+const WAIT_INTERVAL_US_MAX: u64 = 999_999;
+
+/// Why the program would refuse a command line.
+pub(super) type Rejection = String;
+
+/// Where a command line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    CommandLine,
+    /// A line of a file that iptables-restore reads: it names no table, and waits for no lock.
+    RestoreFile,
+}
+
+/// What is to be done; a rule's position is counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb<'a> {
+    Append,
+    Insert(u32),
+    Replace(u32),
+    Delete,
+    DeleteIndex(u32),
+    Check,
+    Flush,
+    Zero,
+    NewChain,
+    DeleteChain,
+    RenameChain(&'a [u8]),
+    SetPolicy(&'a [u8]),
+    /// Only listing.
+    List,
+    /// Help, the version, or a line that is for the other family.
+    Nothing,
+}
+
+impl Verb<'_> {
+    /// Whether a rule is part of it.
+    pub(super) fn has_rule(self) -> bool {
+        matches!(
+            self,
+            Self::Append | Self::Insert(_) | Self::Replace(_) | Self::Delete | Self::Check
+        )
+    }
+}
+
+/// Where a rule sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jump<'a> {
+    To(&'a [u8]),
+    Goto(&'a [u8]),
+}
+
+/// A command line taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) verb: Verb<'a>,
+    pub(super) table: &'a [u8],
+    pub(super) chain: Option<&'a [u8]>,
+    pub(super) protocol: Option<Negatable<Protocol>>,
+    pub(super) sources: Option<Negatable<Vec<Addresses>>>,
+    pub(super) destinations: Option<Negatable<Vec<Addresses>>>,
+    pub(super) in_interface: Option<Negatable<&'a [u8]>>,
+    pub(super) out_interface: Option<Negatable<&'a [u8]>>,
+    pub(super) fragment: Option<Negatable<()>>,
+    pub(super) jump: Option<Jump<'a>>,
+    pub(super) matches: Vec<Loaded<'a>>,
+    pub(super) target: Option<Loaded<'a>>,
+}
+
+/// Takes `arguments`, which are without the program's name, apart. `table` is the one that is meant when none is
+/// named.
+///
+/// # Errors
+/// Why the program would refuse them.
+pub(super) fn parse<'a>(
+    family: Family,
+    source: Source,
+    table: &'a [u8],
+    arguments: &'a [&'a [u8]],
+) -> Result<Request<'a>, Rejection> {
+    let mut reader = Reader {
+        family,
+        source,
+        scanner: Scanner::new(arguments),
+        extensions: Extensions::new(options::LONG),
+        protocol_text: None,
+        seen: Seen::default(),
+        negated: false,
+        verb: None,
+        lists: false,
+        policy: None,
+        waits: false,
+        has_wait_interval: false,
+        table,
+        chain: None,
+        protocol: None,
+        sources: None,
+        destinations: None,
+        in_interface: None,
+        out_interface: None,
+        fragment: None,
+        jump: None,
+    };
+    if reader.read()? == Flow::Exit {
+        return Ok(reader.into_request(Verb::Nothing));
+    }
+    let verb = reader.check()?;
+    let sources = addresses(reader.sources.as_ref(), family)?;
+    let destinations = addresses(reader.destinations.as_ref(), family)?;
+    let is_several = |side: &Option<Negatable<Vec<Addresses>>>| {
+        side.as_ref().is_some_and(|side| side.value.len() > 1)
+    };
+    let is_negated =
+        |side: &Option<Negatable<Vec<Addresses>>>| side.as_ref().is_some_and(|side| side.negated);
+    if (is_several(&sources) || is_several(&destinations))
+        && (is_negated(&sources) || is_negated(&destinations))
+    {
+        return Err("a ! and several addresses".into());
+    }
+    Ok(Request {
+        sources,
+        destinations,
+        ..reader.into_request(verb)
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    /// Nothing behind this is looked at.
+    Exit,
+}
+
+/// An option as its extensions and the program have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Id {
+    Base(Base),
+    /// Of the extension that was loaded as the `slot`th.
+    Extension {
+        slot: usize,
+        option: u8,
+    },
+}
+
+struct Reader<'a> {
+    family: Family,
+    source: Source,
+    scanner: Scanner<'a>,
+    extensions: Extensions<'a>,
+    /// Of `-p`, in lower case, until it has loaded its match.
+    protocol_text: Option<Vec<u8>>,
+    seen: Seen,
+    /// A `!` stands before what comes next.
+    negated: bool,
+    verb: Option<Verb<'a>>,
+    lists: bool,
+    policy: Option<&'a [u8]>,
+    waits: bool,
+    has_wait_interval: bool,
+    table: &'a [u8],
+    chain: Option<&'a [u8]>,
+    protocol: Option<Negatable<Protocol>>,
+    sources: Option<Negatable<&'a [u8]>>,
+    destinations: Option<Negatable<&'a [u8]>>,
+    in_interface: Option<Negatable<&'a [u8]>>,
+    out_interface: Option<Negatable<&'a [u8]>>,
+    fragment: Option<Negatable<()>>,
+    jump: Option<Jump<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self) -> Result<Flow, Rejection> {
+        loop {
+            let before = self.scanner;
+            match self.scanner.next(options::short, self.extensions.long()) {
+                Item::End => break,
+                Item::Word(b"!") if self.negated => {
+                    return Err("two ! in a row".into());
+                }
+                Item::Word(b"!") => {
+                    self.negated = true;
+                    continue;
+                }
+                Item::Word(word) => return Err(format!("a stray argument: {}", shown(word))),
+                Item::Unknown | Item::ValueMissing => {
+                    self.load_match_of_protocol(before)?;
+                    continue;
+                }
+                Item::Option { id, value } => {
+                    if self.option(id, value.unwrap_or_default(), value)? == Flow::Exit {
+                        return Ok(Flow::Exit);
+                    }
+                }
+            }
+            self.negated = false;
+        }
+        match self.scanner.rest() {
+            [] => Ok(Flow::GoOn),
+            [word, ..] => Err(format!("a stray argument: {}", shown(word))),
+        }
+    }
+
+    /// An option that nothing knows makes the match of the protocol known, once; then it is read again.
+    fn load_match_of_protocol(&mut self, before: Scanner<'a>) -> Result<(), Rejection> {
+        let unknown = || "an option that is unknown, ambiguous or lacks its value".to_owned();
+        let text = self.protocol_text.take().ok_or_else(unknown)?;
+        let name = protocol::extension_name(&text).ok_or_else(unknown)?;
+        let found = extension::find_match(name, self.family).ok_or_else(unknown)?;
+        self.extensions.load_match(found);
+        self.scanner = before;
+        Ok(())
+    }
+
+    fn option(
+        &mut self,
+        id: Id,
+        value: &'a [u8],
+        optional: Option<&'a [u8]>,
+    ) -> Result<Flow, Rejection> {
+        let base = match id {
+            Id::Extension { slot, option } => {
+                self.extension_option(slot, option, value)?;
+                return Ok(Flow::GoOn);
+            }
+            Id::Base(base) => base,
+        };
+        match base {
+            Base::Help | Base::Version => return Ok(Flow::Exit),
+            Base::Ipv4 | Base::Ipv6 => return self.family_option(base),
+            Base::Table => self.table_option(value)?,
+            Base::Wait | Base::WaitInterval => self.wait(base, optional)?,
+            Base::Match => self.match_option(value)?,
+            Base::Modprobe => {}
+            _ if base.is_command() => self.command(base, value, optional)?,
+            _ => self.condition(base, value)?,
+        }
+        Ok(Flow::GoOn)
+    }
+
+    fn extension_option(
+        &mut self,
+        slot: usize,
+        option: u8,
+        value: &'a [u8],
+    ) -> Result<(), Rejection> {
+        let context = Context {
+            family: self.family,
+            protocol: self.plain_protocol(),
+        };
+        self.extensions.option(
+            extensions::Use {
+                slot,
+                option,
+                value,
+                negated: self.negated,
+            },
+            context,
+            &mut self.scanner,
+        )
+    }
+
+    fn command(
+        &mut self,
+        base: Base,
+        value: &'a [u8],
+        optional: Option<&'a [u8]>,
+    ) -> Result<(), Rejection> {
+        if self.negated {
+            return Err("a ! before a command".into());
+        }
+        let is_list = matches!(base, Base::List | Base::ListRules);
+        let with_zero = matches!(self.verb, None | Some(Verb::Zero));
+        let fits = match base {
+            Base::List | Base::ListRules => !self.lists && with_zero,
+            Base::Zero => self.verb.is_none(),
+            _ => self.verb.is_none() && !self.lists,
+        };
+        if !fits {
+            return Err("two commands at once".into());
+        }
+        if is_list {
+            self.lists = true;
+            self.optional_chain(optional);
+            self.optional_index()?;
+            return Ok(());
+        }
+        self.verb = Some(self.verb_of(base, value, optional)?);
+        Ok(())
+    }
+
+    fn verb_of(
+        &mut self,
+        base: Base,
+        value: &'a [u8],
+        optional: Option<&'a [u8]>,
+    ) -> Result<Verb<'a>, Rejection> {
+        match base {
+            Base::Flush | Base::DeleteChain | Base::Zero => self.optional_chain(optional),
+            _ => self.chain = Some(value),
+        }
+        Ok(match base {
+            Base::Append => Verb::Append,
+            Base::Check => Verb::Check,
+            Base::Delete => match self.scanner.take_plain() {
+                Some(index) => Verb::DeleteIndex(decimal_index(index)?),
+                None => Verb::Delete,
+            },
+            Base::Insert => Verb::Insert(self.optional_index()?.unwrap_or(1)),
+            Base::Replace => Verb::Replace(
+                self.optional_index()?
+                    .ok_or("-R without the number of a rule")?,
+            ),
+            Base::Flush => Verb::Flush,
+            Base::Zero => {
+                self.optional_index()?;
+                Verb::Zero
+            }
+            Base::NewChain => {
+                self.check_new_chain(value)?;
+                Verb::NewChain
+            }
+            Base::DeleteChain => Verb::DeleteChain,
+            Base::RenameChain => {
+                let to = self.scanner.take_plain().ok_or("-E without a new name")?;
+                self.check_new_chain(to)?;
+                Verb::RenameChain(to)
+            }
+            _ => {
+                let policy = self.scanner.take_plain().ok_or("-P without a policy")?;
+                self.policy = Some(policy);
+                Verb::SetPolicy(policy)
+            }
+        })
+    }
+
+    fn optional_chain(&mut self, attached: Option<&'a [u8]>) {
+        if let Some(chain) = attached.or_else(|| self.scanner.take_plain()) {
+            self.chain = Some(chain);
+        }
+    }
+
+    fn optional_index(&mut self) -> Result<Option<u32>, Rejection> {
+        let Some(text) = self.scanner.take_plain() else {
+            return Ok(None);
+        };
+        let index = number::whole(text, 1, RULE_INDEX_MAX).and_then(|index| index.try_into().ok());
+        index
+            .map(Some)
+            .ok_or_else(|| format!("not the number of a rule: {}", shown(text)))
+    }
+
+    fn check_new_chain(&self, name: &[u8]) -> Result<(), Rejection> {
+        let is_target = is_verdict(name) || extension::find_target(name, self.family).is_some();
+        let is_wrong = name.len() >= NAME_BYTES
+            || matches!(name.first(), None | Some(b'-' | b'!'))
+            || name.iter().copied().any(number::is_space);
+        match is_target || is_wrong {
+            true => Err(format!("no name for a chain: {}", shown(name))),
+            false => Ok(()),
+        }
+    }
+
+    fn table_option(&mut self, value: &'a [u8]) -> Result<(), Rejection> {
+        if self.negated {
+            return Err("a ! before --table".into());
+        }
+        if self.source == Source::RestoreFile {
+            return Err("--table in a file of rules".into());
+        }
+        self.table = value;
+        Ok(())
+    }
+
+    /// A line for the other family is passed over in a file of rules, which both programs may read.
+    fn family_option(&self, base: Base) -> Result<Flow, Rejection> {
+        let own = match self.family {
+            Family::Ipv6 => Base::Ipv6,
+            _ => Base::Ipv4,
+        };
+        match self.source {
+            _ if base == own => Ok(Flow::GoOn),
+            Source::RestoreFile => Ok(Flow::Exit),
+            Source::CommandLine => Err("an option for the other family".into()),
+        }
+    }
+
+    fn wait(&mut self, base: Base, attached: Option<&'a [u8]>) -> Result<(), Rejection> {
+        if self.source == Source::RestoreFile {
+            return Err("--wait in a file of rules".into());
+        }
+        let text = attached.or_else(|| self.scanner.take_plain());
+        if base == Base::WaitInterval {
+            self.has_wait_interval = true;
+            let pause = text.and_then(number::decimal_prefix);
+            let fits = pause.is_some_and(|pause| pause.value <= WAIT_INTERVAL_US_MAX);
+            return match fits {
+                true => Ok(()),
+                false => Err("--wait-interval without microseconds".into()),
+            };
+        }
+        self.waits = match text {
+            None => true,
+            Some(text) => scanned_seconds(text).ok_or("--wait without seconds")? != 0,
+        };
+        Ok(())
+    }
+
+    fn match_option(&mut self, name: &[u8]) -> Result<(), Rejection> {
+        if self.negated {
+            return Err("a ! before --match".into());
+        }
+        let found = extension::find_match(name, self.family)
+            .ok_or_else(|| format!("no such match: {}", shown(name)))?;
+        self.extensions.load_match(found);
+        Ok(())
+    }
+
+    /// An option that can stand once.
+    fn condition(&mut self, base: Base, value: &'a [u8]) -> Result<(), Rejection> {
+        let negated = self.negated;
+        self.seen.add(base, negated)?;
+        match base {
+            Base::Protocol => self.protocol_option(value)?,
+            Base::Source => self.sources = Some(Negatable { value, negated }),
+            Base::Destination => self.destinations = Some(Negatable { value, negated }),
+            Base::InInterface => {
+                check_interface(value)?;
+                self.in_interface = Some(Negatable { value, negated });
+            }
+            Base::OutInterface => {
+                check_interface(value)?;
+                self.out_interface = Some(Negatable { value, negated });
+            }
+            Base::Fragment if self.family == Family::Ipv6 => {
+                return Err("-f with IPv6".into());
+            }
+            Base::Fragment => self.fragment = Some(Negatable { value: (), negated }),
+            Base::Jump => self.jump_option(value)?,
+            Base::Goto => {
+                check_target_name(value)?;
+                self.jump = Some(Jump::Goto(value));
+            }
+            Base::SetCounters => self.counters(value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn protocol_option(&mut self, value: &[u8]) -> Result<(), Rejection> {
+        let text = value.to_ascii_lowercase();
+        let value =
+            protocol::parse(&text).ok_or_else(|| format!("no such protocol: {}", shown(&text)))?;
+        if value == Protocol(0) && self.negated {
+            return Err("a protocol that is none".into());
+        }
+        self.protocol = Some(Negatable {
+            value,
+            negated: self.negated,
+        });
+        self.protocol_text = Some(text);
+        Ok(())
+    }
+
+    fn jump_option(&mut self, name: &'a [u8]) -> Result<(), Rejection> {
+        if name == b"CONTINUE" {
+            return Ok(());
+        }
+        check_target_name(name)?;
+        self.jump = Some(Jump::To(name));
+        if let Some(target) = extension::find_target(name, self.family) {
+            self.extensions.load_target(target);
+        }
+        Ok(())
+    }
+
+    fn counters(&mut self, value: &'a [u8]) -> Result<(), Rejection> {
+        let mut parts = value.splitn(2, |&byte| byte == b',');
+        let packets = parts.next();
+        let bytes = parts.next().or_else(|| self.scanner.take_plain());
+        let are_numbers = [packets, bytes]
+            .into_iter()
+            .all(|text| text.and_then(number::decimal_prefix).is_some());
+        match are_numbers {
+            true => Ok(()),
+            false => Err("--set-counters without two numbers".into()),
+        }
+    }
+
+    fn plain_protocol(&self) -> Option<Protocol> {
+        let protocol = self.protocol.as_ref().filter(|protocol| !protocol.negated);
+        protocol
+            .map(|protocol| protocol.value)
+            .filter(|&protocol| protocol != Protocol(0))
+    }
+
+    /// What is looked at once all has been read.
+    fn check(&mut self) -> Result<Verb<'a>, Rejection> {
+        self.check_nat_drops_nothing()?;
+        if self.has_wait_interval && !self.waits {
+            return Err("--wait-interval without --wait".into());
+        }
+        self.extensions.check()?;
+        if self.negated {
+            return Err("nothing behind a !".into());
+        }
+        let verb = match self.verb {
+            Some(verb) => verb,
+            None if self.lists => Verb::List,
+            None => return Err("no command".into()),
+        };
+        self.seen.check(verb, self.lists)?;
+        self.check_chain(verb)?;
+        Ok(verb)
+    }
+
+    fn check_nat_drops_nothing(&self) -> Result<(), Rejection> {
+        let drops = self.policy == Some(b"DROP")
+            || matches!(self.jump, Some(Jump::To(b"DROP") | Jump::Goto(b"DROP")));
+        match self.table == b"nat" && drops {
+            true => Err("DROP in the table nat".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn check_chain(&self, verb: Verb<'_>) -> Result<(), Rejection> {
+        let Some(chain) = self.chain else {
+            return Ok(());
+        };
+        if chain.len() >= NAME_BYTES {
+            return Err("a chain with too long a name".into());
+        }
+        let has = |side: &Option<Negatable<&[u8]>>| verb.has_rule() && side.is_some();
+        match chain {
+            b"" if verb.has_rule() => Err("a chain without a name".into()),
+            b"PREROUTING" | b"INPUT" if has(&self.out_interface) => {
+                Err("-o where packets come in".into())
+            }
+            b"POSTROUTING" | b"OUTPUT" if has(&self.in_interface) => {
+                Err("-i where packets go out".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn into_request(self, verb: Verb<'a>) -> Request<'a> {
+        let (matches, target) = self.extensions.into_loaded();
+        Request {
+            verb,
+            table: self.table,
+            chain: self.chain,
+            protocol: self.protocol,
+            sources: None,
+            destinations: None,
+            in_interface: self.in_interface,
+            out_interface: self.out_interface,
+            fragment: self.fragment,
+            jump: self.jump,
+            matches,
+            target,
+        }
+    }
+}
+
+/// Whether it is one of the verdicts that need no extension (`xtables_find_target`, iptables
+/// `libxtables/xtables.c`).
+pub(super) fn is_verdict(name: &[u8]) -> bool {
+    matches!(name, b"" | b"ACCEPT" | b"DROP" | b"QUEUE" | b"RETURN")
+}
+
+fn check_target_name(name: &[u8]) -> Result<(), Rejection> {
+    let fits = (1..NAME_BYTES).contains(&name.len()) && !name.iter().copied().any(number::is_space);
+    match fits {
+        true => Ok(()),
+        false => Err(format!("no name for a target: {}", shown(name))),
+    }
+}
+
+fn check_interface(name: &[u8]) -> Result<(), Rejection> {
+    match (1..INTERFACE_BYTES).contains(&name.len()) {
+        true => Ok(()),
+        false => Err(format!("no name for an interface: {}", shown(name))),
+    }
+}
+
+/// The number of a rule behind `-D`, in base 10 (`parse_rule_range`, `xshared.c`).
+fn decimal_index(text: &[u8]) -> Result<u32, Rejection> {
+    let index = number::decimal_prefix(text)
+        .filter(|number| number.rest.is_empty())
+        .and_then(|number| u32::try_from(number.value).ok())
+        .filter(|&index| index != 0);
+    index.ok_or_else(|| format!("not the number of a rule: {}", shown(text)))
+}
+
+/// Seconds as `scanf(3)` reads them with `%i`.
+fn scanned_seconds(text: &[u8]) -> Option<u64> {
+    let negative = number::without_space(text).strip_prefix(b"-");
+    number::prefix(negative.unwrap_or(text)).map(|seconds| seconds.value)
+}
+
+/// For people.
+pub(super) fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).escape_debug().to_string()
+}
+
+/// Addresses of a rule.
+fn addresses(
+    given: Option<&Negatable<&[u8]>>,
+    family: Family,
+) -> Result<Option<Negatable<Vec<Addresses>>>, Rejection> {
+    let Some(&Negatable { value, negated }) = given else {
+        return Ok(None);
+    };
+    let value =
+        address::list(value, family).ok_or_else(|| format!("no addresses: {}", shown(value)))?;
+    Ok(Some(Negatable { value, negated }))
+}

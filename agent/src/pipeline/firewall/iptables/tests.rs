@@ -1,0 +1,64 @@
+mod evasions;
+mod published;
+mod restoring;
+mod syntax;
+
+use super::*;
+use crate::pipeline::firewall::change::{Addresses, Backend, Negatable, Ports, Rule};
+
+fn program(name: &str) -> XtablesProgram {
+    XtablesProgram::from_name(name.as_bytes()).expect(name)
+}
+
+/// A command line whose words are divided by spaces; the first is the program.
+fn command(line: &str) -> Command {
+    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    parse(program(line.split(' ').next().unwrap()), &words[1..])
+}
+
+fn change(line: &str) -> FirewallChange {
+    match command(line) {
+        Command::Changes(mut changes) if changes.len() == 1 => changes.remove(0),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn rule(line: &str) -> Rule {
+    match change(line).operation {
+        Operation::AddRule { rule, .. } => *rule,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn is_rejected(line: &str) -> bool {
+    matches!(command(line), Command::Rejected { .. })
+}
+
+fn assert_rejected(line: &str) {
+    assert!(is_rejected(line), "{line}: {:?}", command(line));
+}
+
+fn assert_query(line: &str) {
+    assert_eq!(command(line), Command::Query, "{line}");
+}
+
+fn ranges(ports: &Option<Negatable<Ports>>) -> Vec<(u16, u16)> {
+    match ports {
+        Some(Negatable {
+            value: Ports::Ranges(ranges),
+            negated: false,
+        }) => ranges.iter().map(|r| (*r.start(), *r.end())).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn destination_ports(line: &str) -> Vec<(u16, u16)> {
+    ranges(&rule(line).destination_ports)
+}
+
+fn network(text: &str, prefix: u8) -> Addresses {
+    Addresses::Network {
+        address: text.parse().unwrap(),
+        prefix,
+    }
+}
