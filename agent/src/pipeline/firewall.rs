@@ -1,3 +1,5 @@
 //! The tamper layer's words: which firewall is changed, and how.
 
 pub mod change;
+mod getopt;
+pub mod nft;
