@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+mod netfilter;
+
 use anyhow::Context;
 use aya_log::EbpfLogger;
 use tokio::io::Interest;
@@ -12,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
+use self::netfilter::Netfilter;
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
 use crate::delivery::encode::{
@@ -21,6 +24,7 @@ use crate::delivery::writer::{Accepted, Writer, WriterCounts};
 use crate::host::clock;
 use crate::host::counters::Counters;
 use crate::host::identity::Identity;
+use crate::host::procfs::Procfs;
 use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
@@ -78,6 +82,10 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                 _ = save.tick() => agent.keeper.save(agent.pipeline.tree()),
                 () = agent.keeper.finished() => {}
                 () = tick(&mut heartbeat) => agent.beat(AgentState::Watching),
+                ready = agent.netfilter.wait() => {
+                    ready.context("wait for nf_tables")?;
+                    agent.hear().context("read what nf_tables says")?;
+                }
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -115,6 +123,7 @@ struct Agent {
     pipeline: Pipeline,
     writer: Writer,
     keeper: Keeper,
+    netfilter: Netfilter,
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
@@ -136,6 +145,8 @@ impl Agent {
         pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
         let mut source = attach(settings, &identity, root)?;
         let since = clock::now();
+        let netfilter = netfilter(settings, root);
+        pipeline.hears_netlink(netfilter.hears());
         take_in_running(&mut source, &mut pipeline)?;
         pipeline.end_recall();
         if let Sight::Classic = source.sight() {
@@ -156,6 +167,7 @@ impl Agent {
             pipeline,
             writer,
             keeper,
+            netfilter,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             told: Told::default(),
@@ -172,6 +184,26 @@ impl Agent {
             source, pipeline, ..
         } = self;
         source.drain(|event, now| pipeline.handle_event(&event, now))
+    }
+
+    /// Takes in what nf_tables says was done, when every exec from before it has been taken in: an exec's
+    /// record is in its ring before the program can change anything.
+    fn hear(&mut self) -> io::Result<()> {
+        let heard = self.netfilter.hear(clock::now())?;
+        for _ in 0..CATCH_UP_DRAINS_MAX {
+            if self.drain() == 0 {
+                break;
+            }
+            self.deliver();
+        }
+        for transaction in heard.transactions {
+            let made = self.netfilter.made(transaction, self.pipeline.tree());
+            self.pipeline.handle_made(&made);
+        }
+        for made in &heard.changed {
+            self.pipeline.handle_made(made);
+        }
+        Ok(())
     }
 
     /// Hands every alert to the writer, and only then says so.
@@ -358,6 +390,16 @@ impl Agent {
         check_written(written)?;
         tracing::info!(?written, ?state, "stopped");
         Ok(())
+    }
+}
+
+/// The witness of nf_tables, where changes of the firewall are judged.
+fn netfilter(settings: &Settings, root: &Path) -> Netfilter {
+    let procfs = Procfs::new(root.join("proc"));
+    if settings.tamper.enabled {
+        Netfilter::open(procfs)
+    } else {
+        Netfilter::closed(procfs)
     }
 }
 

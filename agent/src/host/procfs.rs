@@ -117,6 +117,14 @@ impl Procfs {
             .filter(|&number| number != u32::MAX)
     }
 
+    /// The process that a thread belongs to, as `/proc/TID/status` tells it (`proc_pid_status(5)`).
+    pub fn tgid_of(&self, tid: u32) -> Option<u32> {
+        let status = fs::read(self.file(tid, "status")).ok()?;
+        let mut lines = status.split(|&byte| byte == b'\n');
+        let tgid = lines.find_map(|line| line.strip_prefix(b"Tgid:"))?;
+        str::from_utf8(tgid).ok()?.trim().parse().ok()
+    }
+
     pub(super) fn file(&self, tgid: u32, name: &str) -> PathBuf {
         self.root.join(tgid.to_string()).join(name)
     }

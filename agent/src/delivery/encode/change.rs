@@ -211,6 +211,7 @@ impl Display for WhichText<'_> {
             Which::Index(index) => write!(out, "{index}"),
             Which::Handle(handle) => write!(out, "handle {handle}"),
             Which::Same(rule) => write!(out, "{}", RuleText(rule)),
+            Which::Known { handle, rule } => write!(out, "handle {handle} {}", RuleText(rule)),
         }
     }
 }

@@ -218,7 +218,7 @@ fn names_one(range: &RangeInclusive<u16>, known: &[u16]) -> bool {
 /// Whether a rule that goes may have stopped something. By its number alone nobody can tell that it did not.
 fn deletes(which: &Which) -> bool {
     match which {
-        Which::Same(rule) => rule.target.as_ref().is_some_and(stops),
+        Which::Same(rule) | Which::Known { rule, .. } => rule.target.as_ref().is_some_and(stops),
         Which::Index(_) | Which::Handle(_) => true,
     }
 }
