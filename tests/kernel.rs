@@ -19,6 +19,7 @@ use crate::tiny_elf;
 mod doctor;
 mod failed;
 mod netfilter;
+mod tamper;
 
 /// `false` for a user who cannot load programs into the kernel, which is said.
 pub(crate) fn can_run(test: &str) -> bool {

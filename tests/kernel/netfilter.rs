@@ -28,7 +28,7 @@ use show_change::show;
 
 /// Runs `test` in a thread that is alone in a network namespace, within a runtime. Whatever it starts is in
 /// the namespace, too.
-fn in_own_namespace(test: impl FnOnce() + Send + 'static) {
+pub(super) fn in_own_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).expect("make a network namespace");
         let runtime = tokio::runtime::Builder::new_current_thread()

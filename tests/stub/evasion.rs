@@ -15,6 +15,7 @@
 //! tracer PID                      traces that process and its children until it ends
 //! race COUNT FILE                 that often, `racing` with FILE.0, FILE.1, …
 //! racing FILE                     becomes `tell FILE …` while a second thread changes the arguments
+//! xtables-replace ANYTHING         asks the kernel to replace a table of x_tables, without a tool
 //! ```
 
 use std::ffi::{CString, c_char, c_int, c_long};
@@ -67,9 +68,32 @@ pub(crate) fn evade(words: &[&str]) -> ExitCode {
             race(count, file);
         }
         ["racing", file] => racing(file),
+        ["xtables-replace", ..] => xtables_replace(),
         _ => return ExitCode::from(64),
     }
     ExitCode::SUCCESS
+}
+
+/// `setsockopt(IPT_SO_SET_REPLACE)` for the table `filter`, with rules that the kernel refuses: that it was tried is
+/// what is to be seen.
+fn xtables_replace() {
+    const IPT_SO_SET_REPLACE: c_int = 64;
+    let mut argument = [0u8; 96];
+    argument[..6].copy_from_slice(b"filter");
+    // SAFETY: the arguments are numbers.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW) };
+    assert!(socket >= 0, "a raw socket takes CAP_NET_RAW");
+    // SAFETY: the kernel reads as many bytes as the argument has.
+    let status = unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_IP,
+            IPT_SO_SET_REPLACE,
+            argument.as_ptr().cast(),
+            argument.len() as libc::socklen_t,
+        )
+    };
+    assert!(status != 0, "no kernel takes a table without rules");
 }
 
 /// One `key=value` a line, then an empty line, then the command line as the kernel has it.
