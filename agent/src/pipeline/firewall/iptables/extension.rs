@@ -50,7 +50,7 @@ pub(super) enum Value {
     OneOf(&'static [&'static str]),
     /// From, to, inclusive; in base 0.
     Number(u64, u64),
-    /// One or two numbers with a colon, none above the bound.
+    /// One or two numbers with a colon, none above the bound. Programs before 1.8.10 took them in any order.
     Numbers(u64),
     /// A floating-point number.
     Fraction,

@@ -11,7 +11,7 @@ use super::value::Context;
 use super::{address, extension, number, protocol};
 use extensions::Extensions;
 pub(super) use extensions::{Given, Loaded};
-use options::{Base, Seen};
+use options::{Base, CommandOption, Once, Seen};
 
 /// Longest name of a chain or target with its end, in bytes (`XT_EXTENSION_MAXNAMELEN`,
 /// `include/uapi/linux/netfilter/x_tables.h`).
@@ -113,7 +113,6 @@ pub(super) fn parse<'a>(
         negated: false,
         verb: None,
         lists: false,
-        policy: None,
         waits: false,
         has_wait_interval: false,
         table,
@@ -179,7 +178,6 @@ struct Reader<'a> {
     negated: bool,
     verb: Option<Verb<'a>>,
     lists: bool,
-    policy: Option<&'a [u8]>,
     waits: bool,
     has_wait_interval: bool,
     table: &'a [u8],
@@ -250,14 +248,14 @@ impl<'a> Reader<'a> {
             Id::Base(base) => base,
         };
         match base {
-            Base::Help | Base::Version => return Ok(Flow::Exit),
+            Base::Exit => return Ok(Flow::Exit),
             Base::Ipv4 | Base::Ipv6 => return self.family_option(base),
             Base::Table => self.table_option(value)?,
             Base::Wait | Base::WaitInterval => self.wait(base, optional)?,
             Base::Match => self.match_option(value)?,
             Base::Modprobe => {}
-            _ if base.is_command() => self.command(base, value, optional)?,
-            _ => self.condition(base, value)?,
+            Base::Command(command) => self.command(command, value, optional)?,
+            Base::Once(once) => self.once(once, value)?,
         }
         Ok(Flow::GoOn)
     }
@@ -286,19 +284,19 @@ impl<'a> Reader<'a> {
 
     fn command(
         &mut self,
-        base: Base,
+        command: CommandOption,
         value: &'a [u8],
         optional: Option<&'a [u8]>,
     ) -> Result<(), Rejection> {
         if self.negated {
             return Err("a ! before a command".into());
         }
-        let is_list = matches!(base, Base::List | Base::ListRules);
-        let with_zero = matches!(self.verb, None | Some(Verb::Zero));
-        let fits = match base {
-            Base::List | Base::ListRules => !self.lists && with_zero,
-            Base::Zero => self.verb.is_none(),
-            _ => self.verb.is_none() && !self.lists,
+        let is_list = matches!(command, CommandOption::List | CommandOption::ListRules);
+        let fits = match (self.lists, self.verb) {
+            (false, None) => true,
+            (false, Some(Verb::Zero)) => is_list,
+            (true, None) => command == CommandOption::Zero,
+            (_, Some(_)) => false,
         };
         if !fits {
             return Err("two commands at once".into());
@@ -307,54 +305,58 @@ impl<'a> Reader<'a> {
             self.lists = true;
             self.optional_chain(optional);
             self.optional_index()?;
-            return Ok(());
+        } else {
+            self.verb = Some(self.verb_of(command, value, optional)?);
         }
-        self.verb = Some(self.verb_of(base, value, optional)?);
         Ok(())
     }
 
     fn verb_of(
         &mut self,
-        base: Base,
+        command: CommandOption,
         value: &'a [u8],
         optional: Option<&'a [u8]>,
     ) -> Result<Verb<'a>, Rejection> {
-        match base {
-            Base::Flush | Base::DeleteChain | Base::Zero => self.optional_chain(optional),
-            _ => self.chain = Some(value),
+        let takes_any_chain = matches!(
+            command,
+            CommandOption::Flush | CommandOption::DeleteChain | CommandOption::Zero
+        );
+        if takes_any_chain {
+            self.optional_chain(optional);
+        } else {
+            self.chain = Some(value);
         }
-        Ok(match base {
-            Base::Append => Verb::Append,
-            Base::Check => Verb::Check,
-            Base::Delete => match self.scanner.take_plain() {
+        Ok(match command {
+            CommandOption::Append => Verb::Append,
+            CommandOption::Check => Verb::Check,
+            CommandOption::Delete => match self.scanner.take_plain() {
                 Some(index) => Verb::DeleteIndex(decimal_index(index)?),
                 None => Verb::Delete,
             },
-            Base::Insert => Verb::Insert(self.optional_index()?.unwrap_or(1)),
-            Base::Replace => Verb::Replace(
-                self.optional_index()?
-                    .ok_or("-R without the number of a rule")?,
-            ),
-            Base::Flush => Verb::Flush,
-            Base::Zero => {
+            CommandOption::Insert => Verb::Insert(self.optional_index()?.unwrap_or(1)),
+            CommandOption::Replace => {
+                let index = self.optional_index()?;
+                Verb::Replace(index.ok_or("-R without the number of a rule")?)
+            }
+            CommandOption::Flush => Verb::Flush,
+            CommandOption::Zero => {
                 self.optional_index()?;
                 Verb::Zero
             }
-            Base::NewChain => {
-                self.check_new_chain(value)?;
+            CommandOption::NewChain => {
+                self.new_chain(value)?;
                 Verb::NewChain
             }
-            Base::DeleteChain => Verb::DeleteChain,
-            Base::RenameChain => {
+            CommandOption::DeleteChain => Verb::DeleteChain,
+            CommandOption::RenameChain => {
                 let to = self.scanner.take_plain().ok_or("-E without a new name")?;
-                self.check_new_chain(to)?;
-                Verb::RenameChain(to)
+                Verb::RenameChain(self.new_chain(to)?)
             }
-            _ => {
-                let policy = self.scanner.take_plain().ok_or("-P without a policy")?;
-                self.policy = Some(policy);
-                Verb::SetPolicy(policy)
+            CommandOption::Policy => {
+                let policy = self.scanner.take_plain();
+                Verb::SetPolicy(policy.ok_or("-P without a policy")?)
             }
+            CommandOption::List | CommandOption::ListRules => Verb::List,
         })
     }
 
@@ -374,14 +376,15 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| format!("not the number of a rule: {}", shown(text)))
     }
 
-    fn check_new_chain(&self, name: &[u8]) -> Result<(), Rejection> {
+    /// A name that a new chain can have.
+    fn new_chain(&self, name: &'a [u8]) -> Result<&'a [u8], Rejection> {
         let is_target = is_verdict(name) || extension::find_target(name, self.family).is_some();
         let is_wrong = name.len() >= NAME_BYTES
             || matches!(name.first(), None | Some(b'-' | b'!'))
             || name.iter().copied().any(number::is_space);
         match is_target || is_wrong {
             true => Err(format!("no name for a chain: {}", shown(name))),
-            false => Ok(()),
+            false => Ok(name),
         }
     }
 
@@ -398,9 +401,10 @@ impl<'a> Reader<'a> {
 
     /// A line for the other family is passed over in a file of rules, which both programs may read.
     fn family_option(&self, base: Base) -> Result<Flow, Rejection> {
-        let own = match self.family {
-            Family::Ipv6 => Base::Ipv6,
-            _ => Base::Ipv4,
+        let own = if self.family == Family::Ipv6 {
+            Base::Ipv6
+        } else {
+            Base::Ipv4
         };
         match self.source {
             _ if base == own => Ok(Flow::GoOn),
@@ -440,33 +444,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// An option that can stand once.
-    fn condition(&mut self, base: Base, value: &'a [u8]) -> Result<(), Rejection> {
+    fn once(&mut self, once: Once, value: &'a [u8]) -> Result<(), Rejection> {
         let negated = self.negated;
-        self.seen.add(base, negated)?;
-        match base {
-            Base::Protocol => self.protocol_option(value)?,
-            Base::Source => self.sources = Some(Negatable { value, negated }),
-            Base::Destination => self.destinations = Some(Negatable { value, negated }),
-            Base::InInterface => {
-                check_interface(value)?;
-                self.in_interface = Some(Negatable { value, negated });
-            }
-            Base::OutInterface => {
-                check_interface(value)?;
-                self.out_interface = Some(Negatable { value, negated });
-            }
-            Base::Fragment if self.family == Family::Ipv6 => {
+        self.seen.add(once, negated)?;
+        match once {
+            Once::Protocol => self.protocol_option(value)?,
+            Once::Source => self.sources = Some(Negatable { value, negated }),
+            Once::Destination => self.destinations = Some(Negatable { value, negated }),
+            Once::InInterface => self.in_interface = Some(interface(value, negated)?),
+            Once::OutInterface => self.out_interface = Some(interface(value, negated)?),
+            Once::Fragment if self.family == Family::Ipv6 => {
                 return Err("-f with IPv6".into());
             }
-            Base::Fragment => self.fragment = Some(Negatable { value: (), negated }),
-            Base::Jump => self.jump_option(value)?,
-            Base::Goto => {
+            Once::Fragment => self.fragment = Some(Negatable { value: (), negated }),
+            Once::Jump => self.jump_option(value)?,
+            Once::Goto => {
                 check_target_name(value)?;
                 self.jump = Some(Jump::Goto(value));
             }
-            Base::SetCounters => self.counters(value)?,
-            _ => {}
+            Once::SetCounters => self.counters(value)?,
+            Once::Exact | Once::LineNumbers | Once::Numeric | Once::Verbose => {}
         }
         Ok(())
     }
@@ -539,7 +536,7 @@ impl<'a> Reader<'a> {
     }
 
     fn check_nat_drops_nothing(&self) -> Result<(), Rejection> {
-        let drops = self.policy == Some(b"DROP")
+        let drops = self.verb == Some(Verb::SetPolicy(b"DROP"))
             || matches!(self.jump, Some(Jump::To(b"DROP") | Jump::Goto(b"DROP")));
         match self.table == b"nat" && drops {
             true => Err("DROP in the table nat".into()),
@@ -600,9 +597,10 @@ fn check_target_name(name: &[u8]) -> Result<(), Rejection> {
     }
 }
 
-fn check_interface(name: &[u8]) -> Result<(), Rejection> {
+fn interface(name: &[u8], negated: bool) -> Result<Negatable<&[u8]>, Rejection> {
+    let value = name;
     match (1..INTERFACE_BYTES).contains(&name.len()) {
-        true => Ok(()),
+        true => Ok(Negatable { value, negated }),
         false => Err(format!("no name for an interface: {}", shown(name))),
     }
 }

@@ -165,9 +165,10 @@ impl<'a> Extensions<'a> {
         self.slots.push(place);
         let options = extension.options.iter().map(|option| LongOption {
             name: option.name,
-            takes: match option.value {
-                Value::Flag => Takes::Nothing,
-                _ => Takes::Value,
+            takes: if option.value == Value::Flag {
+                Takes::Nothing
+            } else {
+                Takes::Value
             },
             id: Id::Extension {
                 slot,
