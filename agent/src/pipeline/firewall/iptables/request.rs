@@ -1,24 +1,20 @@
 //! One command line of `iptables` or `ip6tables`, or one rule of a file that iptables-restore reads, as the
 //! program itself takes it apart (`do_parse`, iptables 1.8.11 `iptables/xshared.c`).
 
+mod checks;
 mod extensions;
 mod options;
+mod words;
 
 use crate::pipeline::firewall::change::{Addresses, Family, Negatable, Protocol};
 
 use super::getopt::{Item, Scanner};
 use super::value::Context;
-use super::{address, extension, number, protocol};
+use super::{extension, number, protocol};
 use extensions::Extensions;
 pub(super) use extensions::{Given, Loaded};
 use options::{Base, CommandOption, Once, Seen};
-
-/// Longest name of a chain or target with its end, in bytes (`XT_EXTENSION_MAXNAMELEN`,
-/// `include/uapi/linux/netfilter/x_tables.h`).
-const NAME_BYTES: usize = 29;
-
-/// Longest name of an interface with its end, in bytes (`IFNAMSIZ`, `include/uapi/linux/if.h`).
-const INTERFACE_BYTES: usize = 16;
+use words::{NAME_BYTES, check_target_name, decimal_index, interface, scanned_seconds};
 
 /// Largest number of a rule (`parse_rulenumber`, `xshared.c`).
 const RULE_INDEX_MAX: u64 = i32::MAX as u64;
@@ -129,18 +125,7 @@ pub(super) fn parse<'a>(
         return Ok(reader.into_request(Verb::Nothing));
     }
     let verb = reader.check()?;
-    let sources = addresses(reader.sources.as_ref(), family)?;
-    let destinations = addresses(reader.destinations.as_ref(), family)?;
-    let is_several = |side: &Option<Negatable<Vec<Addresses>>>| {
-        side.as_ref().is_some_and(|side| side.value.len() > 1)
-    };
-    let is_negated =
-        |side: &Option<Negatable<Vec<Addresses>>>| side.as_ref().is_some_and(|side| side.negated);
-    if (is_several(&sources) || is_several(&destinations))
-        && (is_negated(&sources) || is_negated(&destinations))
-    {
-        return Err("a ! and several addresses".into());
-    }
+    let (sources, destinations) = reader.both_sides()?;
     Ok(Request {
         sources,
         destinations,
@@ -515,55 +500,6 @@ impl<'a> Reader<'a> {
             .filter(|&protocol| protocol != Protocol(0))
     }
 
-    /// What is looked at once all has been read.
-    fn check(&mut self) -> Result<Verb<'a>, Rejection> {
-        self.check_nat_drops_nothing()?;
-        if self.has_wait_interval && !self.waits {
-            return Err("--wait-interval without --wait".into());
-        }
-        self.extensions.check()?;
-        if self.negated {
-            return Err("nothing behind a !".into());
-        }
-        let verb = match self.verb {
-            Some(verb) => verb,
-            None if self.lists => Verb::List,
-            None => return Err("no command".into()),
-        };
-        self.seen.check(verb, self.lists)?;
-        self.check_chain(verb)?;
-        Ok(verb)
-    }
-
-    fn check_nat_drops_nothing(&self) -> Result<(), Rejection> {
-        let drops = self.verb == Some(Verb::SetPolicy(b"DROP"))
-            || matches!(self.jump, Some(Jump::To(b"DROP") | Jump::Goto(b"DROP")));
-        match self.table == b"nat" && drops {
-            true => Err("DROP in the table nat".into()),
-            false => Ok(()),
-        }
-    }
-
-    fn check_chain(&self, verb: Verb<'_>) -> Result<(), Rejection> {
-        let Some(chain) = self.chain else {
-            return Ok(());
-        };
-        if chain.len() >= NAME_BYTES {
-            return Err("a chain with too long a name".into());
-        }
-        let has = |side: &Option<Negatable<&[u8]>>| verb.has_rule() && side.is_some();
-        match chain {
-            b"" if verb.has_rule() => Err("a chain without a name".into()),
-            b"PREROUTING" | b"INPUT" if has(&self.out_interface) => {
-                Err("-o where packets come in".into())
-            }
-            b"POSTROUTING" | b"OUTPUT" if has(&self.in_interface) => {
-                Err("-i where packets go out".into())
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn into_request(self, verb: Verb<'a>) -> Request<'a> {
         let (matches, target) = self.extensions.into_loaded();
         Request {
@@ -589,51 +525,7 @@ pub(super) fn is_verdict(name: &[u8]) -> bool {
     matches!(name, b"" | b"ACCEPT" | b"DROP" | b"QUEUE" | b"RETURN")
 }
 
-fn check_target_name(name: &[u8]) -> Result<(), Rejection> {
-    let fits = (1..NAME_BYTES).contains(&name.len()) && !name.iter().copied().any(number::is_space);
-    match fits {
-        true => Ok(()),
-        false => Err(format!("no name for a target: {}", shown(name))),
-    }
-}
-
-fn interface(name: &[u8], negated: bool) -> Result<Negatable<&[u8]>, Rejection> {
-    let value = name;
-    match (1..INTERFACE_BYTES).contains(&name.len()) {
-        true => Ok(Negatable { value, negated }),
-        false => Err(format!("no name for an interface: {}", shown(name))),
-    }
-}
-
-/// The number of a rule behind `-D`, in base 10 (`parse_rule_range`, `xshared.c`).
-fn decimal_index(text: &[u8]) -> Result<u32, Rejection> {
-    let index = number::decimal_prefix(text)
-        .filter(|number| number.rest.is_empty())
-        .and_then(|number| u32::try_from(number.value).ok())
-        .filter(|&index| index != 0);
-    index.ok_or_else(|| format!("not the number of a rule: {}", shown(text)))
-}
-
-/// Seconds as `scanf(3)` reads them with `%i`.
-fn scanned_seconds(text: &[u8]) -> Option<u64> {
-    let negative = number::without_space(text).strip_prefix(b"-");
-    number::prefix(negative.unwrap_or(text)).map(|seconds| seconds.value)
-}
-
 /// For people.
 pub(super) fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).escape_debug().to_string()
-}
-
-/// Addresses of a rule.
-fn addresses(
-    given: Option<&Negatable<&[u8]>>,
-    family: Family,
-) -> Result<Option<Negatable<Vec<Addresses>>>, Rejection> {
-    let Some(&Negatable { value, negated }) = given else {
-        return Ok(None);
-    };
-    let value =
-        address::list(value, family).ok_or_else(|| format!("no addresses: {}", shown(value)))?;
-    Ok(Some(Negatable { value, negated }))
 }

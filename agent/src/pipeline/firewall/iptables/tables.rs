@@ -43,6 +43,9 @@ fn check_jump(request: &Request<'_>) -> Result<(), Rejection> {
         Some(Jump::To(name) | Jump::Goto(name)) if hook(request.table, name).is_some() => {
             Err("a jump to a chain that is built in".into())
         }
+        Some(Jump::To([b'-' | b'!', ..]) | Jump::Goto([b'-' | b'!', ..])) => {
+            Err("a jump to a chain that cannot be".into())
+        }
         _ => Ok(()),
     }
 }

@@ -156,6 +156,10 @@ impl<'a> Extensions<'a> {
             .try_for_each(check_loaded)
     }
 
+    pub(super) fn match_names(&self) -> impl Iterator<Item = &'static str> {
+        self.matches.iter().map(|loaded| loaded.extension.name)
+    }
+
     pub(super) fn into_loaded(self) -> (Vec<Loaded<'a>>, Option<Loaded<'a>>) {
         (self.matches, self.target)
     }
