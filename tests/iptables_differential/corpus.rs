@@ -43,6 +43,9 @@ const BOTH: &str = "
 -A INPUT -p tcp --tcp-option 0 -j ACCEPT
 -A INPUT -p udp --dport 01174 -j ACCEPT
 -A INPUT -p udp --dport 0x27c -j ACCEPT
+-A INPUT -p udp --dport 66172 -j ACCEPT
+-A INPUT -p udp --dport 4294967295 -j ACCEPT
+-A INPUT -p udp --dport -1 -j ACCEPT
 -A INPUT -p udp --dport domain -j ACCEPT
 -A INPUT -p udp --dport bootps:bootpc -j ACCEPT
 -A INPUT -p udp --sport 5:9 -j ACCEPT

@@ -86,9 +86,16 @@ pub(super) enum Value {
     TcpFlags,
     /// Any argument, and a second one.
     Pair,
+    /// No value, but an argument may follow.
+    FlagAndRate,
 }
 
 impl Value {
+    /// Whether there is no value, attached or as the next argument.
+    pub(super) fn is_flag(self) -> bool {
+        matches!(self, Self::Flag | Self::FlagAndRate)
+    }
+
     /// Whether a second argument follows, which cannot be attached.
     pub(super) fn takes_two(self) -> bool {
         matches!(self, Self::SetName | Self::TcpFlags | Self::Pair)

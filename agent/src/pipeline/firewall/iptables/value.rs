@@ -58,7 +58,7 @@ pub(super) struct Context {
 /// Whether `text`, with `second` behind it where the value takes two arguments, is fit to be `value`.
 pub(super) fn is_valid(value: Value, text: &[u8], second: &[u8], context: Context) -> bool {
     match value {
-        Value::Flag | Value::Text | Value::Pair => true,
+        Value::Flag | Value::FlagAndRate | Value::Text | Value::Pair => true,
         Value::NonEmpty => !text.is_empty(),
         Value::OneOf(names) => begins_one(text, names),
         Value::Number(min, max) => number::whole(text, min, max).is_some(),
@@ -77,7 +77,7 @@ pub(super) fn is_valid(value: Value, text: &[u8], second: &[u8], context: Contex
         Value::Host => address::is_host(text, context.family),
         Value::HostMask => is_host_mask(text, context.family),
         Value::PrefixLength => address::is_mask(text, context.family),
-        Value::Protocol => protocol::parse(text).is_some(),
+        Value::Protocol => protocol::parse(&text.to_ascii_lowercase()).is_some(),
         Value::AddressRange => is_address_range(text, context.family),
         Value::AddressTypes => all_begin_one(text, &ADDRESS_TYPES),
         Value::States => states::parse(text).is_some(),

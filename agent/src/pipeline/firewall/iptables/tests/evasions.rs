@@ -63,6 +63,8 @@ fn protocols_and_ports_are_resolved() {
     // The match `udp` asks another function, for which a number is decimal.
     let line = "iptables -A INPUT -p udp --dport 01174 -j ACCEPT";
     assert_eq!(destination_ports(line), [(1174, 1174)]);
+    let line = "iptables -A INPUT -p udp --dport 66172 -j ACCEPT";
+    assert_eq!(destination_ports(line), [(636, 636)]);
     assert_rejected("iptables -A INPUT -p udp --dport 0x27c -j ACCEPT");
 }
 

@@ -163,6 +163,8 @@ fn what_the_programs_refuse_is_refused() {
         "iptables -t nat -A PREROUTING -p tcp -j DNAT",
         "iptables -A INPUT -g ACCEPT",
         "iptables -A INPUT -j -j",
+        "iptables -A INPUT -p udp --dport -1 -j ACCEPT",
+        "iptables -A INPUT -p udp --dport 4294967295 -j ACCEPT",
         "iptables -A INPUT -m tcp --dport 5 -j ACCEPT",
         "iptables -A INPUT -p tcp -m udp --dport 5 -j ACCEPT",
         "iptables -A INPUT -j OUTPUT",
