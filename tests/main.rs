@@ -6,6 +6,7 @@
 mod cli;
 mod doctor;
 mod harness;
+mod iptables_differential;
 mod kernel;
 mod procfs;
 mod replay;

@@ -23,18 +23,21 @@ pub(super) fn list(text: &[u8], family: Family) -> Option<Vec<Addresses>> {
 
 /// One address without a mask; a name is none.
 pub(super) fn single(text: &[u8], family: Family) -> Option<IpAddr> {
-    match family {
-        Family::Ipv6 => ipv6(text).map(IpAddr::V6),
-        _ => dotted(text, false).map(IpAddr::V4),
+    if family == Family::Ipv6 {
+        ipv6(text).map(IpAddr::V6)
+    } else {
+        dotted(text, false).map(IpAddr::V4)
     }
 }
 
 /// Whether `text` is an address, or could be the name of a host with one.
 pub(super) fn is_host(text: &[u8], family: Family) -> bool {
-    match family {
-        Family::Ipv6 => ipv6(text).is_some() || is_scoped(text) || is_host_name(text),
-        _ => dotted(text, false).or_else(|| classful(text)).is_some() || is_host_name(text),
-    }
+    let is_address = if family == Family::Ipv6 {
+        ipv6(text).is_some() || is_scoped(text)
+    } else {
+        dotted(text, false).or_else(|| classful(text)).is_some()
+    };
+    is_address || is_host_name(text)
 }
 
 /// Whether `text` is a length of a prefix or a mask.
@@ -54,11 +57,11 @@ fn network(piece: &[u8], family: Family) -> Option<Addresses> {
         None => (piece, u128::MAX),
     };
     // With an empty mask the name is not looked at: `any/0`.
-    let numeric = match (mask, family) {
-        (0, Family::Ipv6) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        (0, _) => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        (_, Family::Ipv6) => ipv6(name).map(IpAddr::V6),
-        _ => dotted(name, false)
+    let numeric = match (mask, family == Family::Ipv6) {
+        (0, true) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        (0, false) => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        (_, true) => ipv6(name).map(IpAddr::V6),
+        (_, false) => dotted(name, false)
             .or_else(|| classful(name))
             .map(IpAddr::V4),
     };
@@ -70,9 +73,10 @@ fn network(piece: &[u8], family: Family) -> Option<Addresses> {
 
 /// A mask as bits from the left; those of IPv4 are the first 32.
 fn mask(text: &[u8], family: Family) -> Option<u128> {
-    let (full, bits_max) = match family {
-        Family::Ipv6 => (ipv6(text).map(u128::from), 128),
-        _ => (dotted(text, true).map(|mask| widened(mask.to_bits())), 32),
+    let (full, bits_max) = if family == Family::Ipv6 {
+        (ipv6(text).map(u128::from), 128)
+    } else {
+        (dotted(text, true).map(|mask| widened(mask.to_bits())), 32)
     };
     if full.is_some() {
         return full;

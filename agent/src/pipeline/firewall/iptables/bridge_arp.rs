@@ -3,7 +3,7 @@
 //! its syntax but a command line without a command.
 
 use crate::pipeline::firewall::change::{
-    Family, FirewallChange, Negatable, Operation, Policy, Position, Rule, Target, Which,
+    Addresses, Family, FirewallChange, Negatable, Operation, Policy, Position, Rule, Target, Which,
 };
 
 use super::getopt::{Item, LongOption, Scanner, Takes};
@@ -12,6 +12,13 @@ use super::{DEFAULT_TABLE, address, number};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Id {
+    Command(Verb),
+    Part(Part),
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
     Append,
     Insert,
     Delete,
@@ -26,48 +33,58 @@ enum Id {
     InitTable,
     /// Listing, checking, help.
     Read,
+}
+
+/// What belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
     Table,
     Jump,
     InInterface,
     OutInterface,
     Source,
     Destination,
+    /// A condition of their own.
     Condition,
     Ignored,
 }
 
 const LONG: &[LongOption<Id>] = &[
-    long("append", Takes::Value, Id::Append),
-    long("check", Takes::Value, Id::Read),
-    long("delete", Takes::Value, Id::Delete),
-    long("delete-chain", Takes::AttachedValue, Id::DeleteChain),
-    long("destination", Takes::Value, Id::Destination),
-    long("dst", Takes::Value, Id::Destination),
-    long("flush", Takes::AttachedValue, Id::Flush),
-    long("help", Takes::AttachedValue, Id::Read),
-    long("in-if", Takes::Value, Id::InInterface),
-    long("in-interface", Takes::Value, Id::InInterface),
-    long("init-table", Takes::Nothing, Id::InitTable),
-    long("insert", Takes::Value, Id::Insert),
-    long("jump", Takes::Value, Id::Jump),
-    long("list", Takes::AttachedValue, Id::Read),
-    long("list-rules", Takes::AttachedValue, Id::Read),
-    long("modprobe", Takes::Value, Id::Ignored),
-    long("new-chain", Takes::Value, Id::NewChain),
-    long("numeric", Takes::Nothing, Id::Ignored),
-    long("out-if", Takes::Value, Id::OutInterface),
-    long("out-interface", Takes::Value, Id::OutInterface),
-    long("policy", Takes::Value, Id::Policy),
-    long("proto", Takes::Value, Id::Condition),
-    long("protocol", Takes::Value, Id::Condition),
-    long("rename-chain", Takes::Value, Id::RenameChain),
-    long("replace", Takes::Value, Id::Replace),
-    long("source", Takes::Value, Id::Source),
-    long("src", Takes::Value, Id::Source),
-    long("table", Takes::Value, Id::Table),
-    long("verbose", Takes::Nothing, Id::Ignored),
-    long("version", Takes::Nothing, Id::Read),
-    long("zero", Takes::AttachedValue, Id::Zero),
+    long("append", Takes::Value, Id::Command(Verb::Append)),
+    long("check", Takes::Value, Id::Command(Verb::Read)),
+    long("delete", Takes::Value, Id::Command(Verb::Delete)),
+    long(
+        "delete-chain",
+        Takes::AttachedValue,
+        Id::Command(Verb::DeleteChain),
+    ),
+    long("destination", Takes::Value, Id::Part(Part::Destination)),
+    long("dst", Takes::Value, Id::Part(Part::Destination)),
+    long("flush", Takes::AttachedValue, Id::Command(Verb::Flush)),
+    long("help", Takes::AttachedValue, Id::Command(Verb::Read)),
+    long("in-if", Takes::Value, Id::Part(Part::InInterface)),
+    long("in-interface", Takes::Value, Id::Part(Part::InInterface)),
+    long("init-table", Takes::Nothing, Id::Command(Verb::InitTable)),
+    long("insert", Takes::Value, Id::Command(Verb::Insert)),
+    long("jump", Takes::Value, Id::Part(Part::Jump)),
+    long("list", Takes::AttachedValue, Id::Command(Verb::Read)),
+    long("list-rules", Takes::AttachedValue, Id::Command(Verb::Read)),
+    long("modprobe", Takes::Value, Id::Part(Part::Ignored)),
+    long("new-chain", Takes::Value, Id::Command(Verb::NewChain)),
+    long("numeric", Takes::Nothing, Id::Part(Part::Ignored)),
+    long("out-if", Takes::Value, Id::Part(Part::OutInterface)),
+    long("out-interface", Takes::Value, Id::Part(Part::OutInterface)),
+    long("policy", Takes::Value, Id::Command(Verb::Policy)),
+    long("proto", Takes::Value, Id::Part(Part::Condition)),
+    long("protocol", Takes::Value, Id::Part(Part::Condition)),
+    long("rename-chain", Takes::Value, Id::Command(Verb::RenameChain)),
+    long("replace", Takes::Value, Id::Command(Verb::Replace)),
+    long("source", Takes::Value, Id::Part(Part::Source)),
+    long("src", Takes::Value, Id::Part(Part::Source)),
+    long("table", Takes::Value, Id::Part(Part::Table)),
+    long("verbose", Takes::Nothing, Id::Part(Part::Ignored)),
+    long("version", Takes::Nothing, Id::Command(Verb::Read)),
+    long("zero", Takes::AttachedValue, Id::Command(Verb::Zero)),
 ];
 
 /// The changes that `arguments` ask for; none for a listing.
@@ -107,7 +124,7 @@ struct Reader<'a> {
     scanner: Scanner<'a>,
     table: &'a [u8],
     chain: Option<&'a [u8]>,
-    command: Option<Id>,
+    command: Option<Verb>,
     index: Option<u32>,
     /// A policy, or a chain's new name.
     name: Option<&'a [u8]>,
@@ -118,7 +135,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads all, and gives the command: the first one, for `ebtables -N chain -P policy` is one that makes a
     /// chain.
-    fn read(&mut self) -> Option<Id> {
+    fn read(&mut self) -> Option<Verb> {
         loop {
             match self.scanner.next(short, LONG) {
                 Item::End => return self.command,
@@ -128,76 +145,85 @@ impl<'a> Reader<'a> {
                 }
                 Item::Word(_) => {}
                 Item::Unknown | Item::ValueMissing => self.condition(),
-                Item::Option { id, value } => self.option(id, value),
+                Item::Option {
+                    id: Id::Command(verb),
+                    value,
+                } => self.command(verb, value),
+                Item::Option {
+                    id: Id::Part(part),
+                    value,
+                } => self.part(part, value.unwrap_or_default()),
             }
             self.negated = false;
         }
     }
 
-    fn option(&mut self, id: Id, value: Option<&'a [u8]>) {
-        let value_or_nothing = value.unwrap_or_default();
-        match id {
-            Id::Table => self.table = value_or_nothing,
-            Id::Ignored => {}
-            Id::Jump => self.rule.target = target(value_or_nothing),
-            Id::InInterface => self.rule.in_interface = Some(self.negatable(value_or_nothing)),
-            Id::OutInterface => self.rule.out_interface = Some(self.negatable(value_or_nothing)),
-            Id::Source | Id::Destination => self.address(id, value_or_nothing),
-            Id::Condition => self.condition(),
-            _ => self.command(id, value),
+    fn part(&mut self, part: Part, value: &'a [u8]) {
+        match part {
+            Part::Table => self.table = value,
+            Part::Ignored => {}
+            Part::Jump => self.rule.target = target(value),
+            Part::InInterface => self.rule.in_interface = Some(self.negatable(value.to_vec())),
+            Part::OutInterface => self.rule.out_interface = Some(self.negatable(value.to_vec())),
+            Part::Source => match self.addresses(value) {
+                Some(sources) => self.rule.sources = Some(sources),
+                None => self.condition(),
+            },
+            Part::Destination => match self.addresses(value) {
+                Some(destinations) => self.rule.destinations = Some(destinations),
+                None => self.condition(),
+            },
+            Part::Condition => self.condition(),
         }
     }
 
-    fn command(&mut self, id: Id, value: Option<&'a [u8]>) {
+    fn command(&mut self, verb: Verb, value: Option<&'a [u8]>) {
         if self.command.is_some() {
             return;
         }
-        self.command = Some(id);
-        match id {
-            Id::Flush | Id::DeleteChain | Id::Zero => {
+        self.command = Some(verb);
+        self.chain = value;
+        match verb {
+            Verb::Flush | Verb::DeleteChain | Verb::Zero => {
                 self.chain = value.or_else(|| self.scanner.take_plain());
             }
-            Id::Insert | Id::Delete | Id::Replace => {
-                self.chain = value;
+            Verb::Insert | Verb::Delete | Verb::Replace => {
                 self.index = self.scanner.take_plain().and_then(index);
             }
-            Id::Policy | Id::RenameChain => {
-                self.chain = value;
-                self.name = self.scanner.take_plain();
-            }
-            _ => self.chain = value,
+            Verb::Policy | Verb::RenameChain => self.name = self.scanner.take_plain(),
+            Verb::Append | Verb::NewChain | Verb::InitTable | Verb::Read => {}
         }
     }
 
-    fn operation(&mut self, command: Id) -> Result<Option<Operation>, String> {
+    fn operation(&mut self, command: Verb) -> Result<Option<Operation>, String> {
         let rule = Box::new(std::mem::take(&mut self.rule));
         Ok(Some(match command {
-            Id::Append => Operation::AddRule {
+            Verb::Append => Operation::AddRule {
                 rule,
                 position: Position::Last,
             },
-            Id::Insert => Operation::AddRule {
+            Verb::Insert => Operation::AddRule {
                 rule,
                 position: Position::Index(self.index.unwrap_or(1)),
             },
-            Id::Replace => Operation::ReplaceRule {
+            Verb::Replace => Operation::ReplaceRule {
                 which: Which::Index(self.index.ok_or("a replacement for no rule")?),
                 rule,
             },
-            Id::Delete => Operation::DeleteRule(match self.index {
+            Verb::Delete => Operation::DeleteRule(match self.index {
                 Some(index) => Which::Index(index),
                 None => Which::Same(rule),
             }),
-            Id::Flush => Operation::FlushChain,
-            Id::DeleteChain => Operation::DeleteChain,
-            Id::NewChain => Operation::AddChain {
+            Verb::Flush => Operation::FlushChain,
+            Verb::DeleteChain => Operation::DeleteChain,
+            Verb::NewChain => Operation::AddChain {
                 hook: None,
                 policy: None,
             },
-            Id::RenameChain => Operation::RenameChain {
+            Verb::RenameChain => Operation::RenameChain {
                 to: self.name.ok_or("no new name")?.to_vec(),
             },
-            Id::Policy => match self.name {
+            Verb::Policy => match self.name {
                 Some(b"ACCEPT") => Operation::SetPolicy(Policy::Accept),
                 Some(b"DROP") => Operation::SetPolicy(Policy::Drop),
                 // ebtables lets a user's chain return.
@@ -206,43 +232,29 @@ impl<'a> Reader<'a> {
                 },
                 _ => return Err("no policy".into()),
             },
-            Id::Zero => Operation::ZeroCounters,
-            Id::InitTable => Operation::FlushTable,
-            _ => return Ok(None),
+            Verb::Zero => Operation::ZeroCounters,
+            Verb::InitTable => Operation::FlushTable,
+            Verb::Read => return Ok(None),
         }))
     }
 
-    fn address(&mut self, id: Id, value: &[u8]) {
-        let addresses = match self.family {
-            Family::Arp => address::list(value, Family::Ipv4),
-            _ => None,
-        };
-        let Some(value) = addresses else {
-            self.condition();
-            return;
-        };
-        let side = Some(Negatable {
-            value,
-            negated: self.negated,
-        });
-        match id {
-            Id::Source => self.rule.sources = side,
-            _ => self.rule.destinations = side,
-        }
+    /// Of arptables; ebtables has addresses of another kind.
+    fn addresses(&self, value: &[u8]) -> Option<Negatable<Vec<Addresses>>> {
+        let is_arp = self.family == Family::Arp;
+        let addresses = is_arp.then(|| address::list(value, Family::Ipv4));
+        addresses.flatten().map(|list| self.negatable(list))
     }
 
-    fn negatable(&self, value: &[u8]) -> Negatable<Vec<u8>> {
+    fn negatable<T>(&self, value: T) -> Negatable<T> {
         Negatable {
-            value: value.to_vec(),
+            value,
             negated: self.negated,
         }
     }
 
     fn condition(&mut self) {
-        let name: &[u8] = match self.family {
-            Family::Arp => b"arp",
-            _ => b"ethernet",
-        };
+        let is_arp = self.family == Family::Arp;
+        let name: &[u8] = if is_arp { b"arp" } else { b"ethernet" };
         if self.rule.other_matches.is_empty() {
             self.rule.other_matches.push(name.to_vec());
         }
@@ -251,28 +263,28 @@ impl<'a> Reader<'a> {
 
 fn short(letter: u8) -> Option<(Id, Takes)> {
     Some(match letter {
-        b'A' => (Id::Append, Takes::Value),
-        b'I' => (Id::Insert, Takes::Value),
-        b'D' => (Id::Delete, Takes::Value),
-        b'R' => (Id::Replace, Takes::Value),
-        b'F' => (Id::Flush, Takes::AttachedValue),
-        b'X' => (Id::DeleteChain, Takes::AttachedValue),
-        b'N' => (Id::NewChain, Takes::Value),
-        b'E' => (Id::RenameChain, Takes::Value),
-        b'P' => (Id::Policy, Takes::Value),
-        b'Z' => (Id::Zero, Takes::AttachedValue),
-        b'L' | b'S' => (Id::Read, Takes::AttachedValue),
-        b'C' => (Id::Read, Takes::Value),
-        b'V' | b'h' => (Id::Read, Takes::Nothing),
-        b't' => (Id::Table, Takes::Value),
-        b'j' => (Id::Jump, Takes::Value),
-        b'i' => (Id::InInterface, Takes::Value),
-        b'o' => (Id::OutInterface, Takes::Value),
-        b's' => (Id::Source, Takes::Value),
-        b'd' => (Id::Destination, Takes::Value),
-        b'p' | b'l' => (Id::Condition, Takes::Value),
-        b'M' | b'c' => (Id::Ignored, Takes::Value),
-        b'v' | b'n' | b'x' => (Id::Ignored, Takes::Nothing),
+        b'A' => (Id::Command(Verb::Append), Takes::Value),
+        b'I' => (Id::Command(Verb::Insert), Takes::Value),
+        b'D' => (Id::Command(Verb::Delete), Takes::Value),
+        b'R' => (Id::Command(Verb::Replace), Takes::Value),
+        b'F' => (Id::Command(Verb::Flush), Takes::AttachedValue),
+        b'X' => (Id::Command(Verb::DeleteChain), Takes::AttachedValue),
+        b'N' => (Id::Command(Verb::NewChain), Takes::Value),
+        b'E' => (Id::Command(Verb::RenameChain), Takes::Value),
+        b'P' => (Id::Command(Verb::Policy), Takes::Value),
+        b'Z' => (Id::Command(Verb::Zero), Takes::AttachedValue),
+        b'L' | b'S' => (Id::Command(Verb::Read), Takes::AttachedValue),
+        b'C' => (Id::Command(Verb::Read), Takes::Value),
+        b'V' | b'h' => (Id::Command(Verb::Read), Takes::Nothing),
+        b't' => (Id::Part(Part::Table), Takes::Value),
+        b'j' => (Id::Part(Part::Jump), Takes::Value),
+        b'i' => (Id::Part(Part::InInterface), Takes::Value),
+        b'o' => (Id::Part(Part::OutInterface), Takes::Value),
+        b's' => (Id::Part(Part::Source), Takes::Value),
+        b'd' => (Id::Part(Part::Destination), Takes::Value),
+        b'p' | b'l' => (Id::Part(Part::Condition), Takes::Value),
+        b'M' | b'c' => (Id::Part(Part::Ignored), Takes::Value),
+        b'v' | b'n' | b'x' => (Id::Part(Part::Ignored), Takes::Nothing),
         _ => return None,
     })
 }

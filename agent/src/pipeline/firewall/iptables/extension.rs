@@ -50,7 +50,7 @@ pub(super) enum Value {
     OneOf(&'static [&'static str]),
     /// From, to, inclusive; in base 0.
     Number(u64, u64),
-    /// One or two numbers with a colon, none above the bound.
+    /// One or two numbers with a colon, none above the bound. Programs before 1.8.10 took them in any order.
     Numbers(u64),
     /// A floating-point number.
     Fraction,
@@ -86,9 +86,16 @@ pub(super) enum Value {
     TcpFlags,
     /// Any argument, and a second one.
     Pair,
+    /// No value, but an argument may follow.
+    FlagAndRate,
 }
 
 impl Value {
+    /// Whether there is no value, attached or as the next argument.
+    pub(super) fn is_flag(self) -> bool {
+        matches!(self, Self::Flag | Self::FlagAndRate)
+    }
+
     /// Whether a second argument follows, which cannot be attached.
     pub(super) fn takes_two(self) -> bool {
         matches!(self, Self::SetName | Self::TcpFlags | Self::Pair)

@@ -1,27 +1,21 @@
 //! One command line of `iptables` or `ip6tables`, or one rule of a file that iptables-restore reads, as the
 //! program itself takes it apart (`do_parse`, iptables 1.8.11 `iptables/xshared.c`).
 
+mod checks;
+mod commands;
 mod extensions;
 mod options;
+mod words;
 
 use crate::pipeline::firewall::change::{Addresses, Family, Negatable, Protocol};
 
 use super::getopt::{Item, Scanner};
 use super::value::Context;
-use super::{address, extension, number, protocol};
+use super::{extension, number, protocol};
 use extensions::Extensions;
 pub(super) use extensions::{Given, Loaded};
-use options::{Base, Seen};
-
-/// Longest name of a chain or target with its end, in bytes (`XT_EXTENSION_MAXNAMELEN`,
-/// `include/uapi/linux/netfilter/x_tables.h`).
-const NAME_BYTES: usize = 29;
-
-/// Longest name of an interface with its end, in bytes (`IFNAMSIZ`, `include/uapi/linux/if.h`).
-const INTERFACE_BYTES: usize = 16;
-
-/// Largest number of a rule (`parse_rulenumber`, `xshared.c`).
-const RULE_INDEX_MAX: u64 = i32::MAX as u64;
+use options::{Base, Once, Seen};
+use words::{check_target_name, interface, scanned_seconds};
 
 /// Largest pause of `--wait-interval`, in microseconds (`parse_wait_interval`, `xshared.c`).
 const WAIT_INTERVAL_US_MAX: u64 = 999_999;
@@ -113,7 +107,6 @@ pub(super) fn parse<'a>(
         negated: false,
         verb: None,
         lists: false,
-        policy: None,
         waits: false,
         has_wait_interval: false,
         table,
@@ -130,18 +123,7 @@ pub(super) fn parse<'a>(
         return Ok(reader.into_request(Verb::Nothing));
     }
     let verb = reader.check()?;
-    let sources = addresses(reader.sources.as_ref(), family)?;
-    let destinations = addresses(reader.destinations.as_ref(), family)?;
-    let is_several = |side: &Option<Negatable<Vec<Addresses>>>| {
-        side.as_ref().is_some_and(|side| side.value.len() > 1)
-    };
-    let is_negated =
-        |side: &Option<Negatable<Vec<Addresses>>>| side.as_ref().is_some_and(|side| side.negated);
-    if (is_several(&sources) || is_several(&destinations))
-        && (is_negated(&sources) || is_negated(&destinations))
-    {
-        return Err("a ! and several addresses".into());
-    }
+    let (sources, destinations) = reader.both_sides()?;
     Ok(Request {
         sources,
         destinations,
@@ -179,7 +161,6 @@ struct Reader<'a> {
     negated: bool,
     verb: Option<Verb<'a>>,
     lists: bool,
-    policy: Option<&'a [u8]>,
     waits: bool,
     has_wait_interval: bool,
     table: &'a [u8],
@@ -250,14 +231,14 @@ impl<'a> Reader<'a> {
             Id::Base(base) => base,
         };
         match base {
-            Base::Help | Base::Version => return Ok(Flow::Exit),
+            Base::Exit => return Ok(Flow::Exit),
             Base::Ipv4 | Base::Ipv6 => return self.family_option(base),
             Base::Table => self.table_option(value)?,
             Base::Wait | Base::WaitInterval => self.wait(base, optional)?,
             Base::Match => self.match_option(value)?,
             Base::Modprobe => {}
-            _ if base.is_command() => self.command(base, value, optional)?,
-            _ => self.condition(base, value)?,
+            Base::Command(command) => self.command(command, value, optional)?,
+            Base::Once(once) => self.once(once, value)?,
         }
         Ok(Flow::GoOn)
     }
@@ -284,107 +265,6 @@ impl<'a> Reader<'a> {
         )
     }
 
-    fn command(
-        &mut self,
-        base: Base,
-        value: &'a [u8],
-        optional: Option<&'a [u8]>,
-    ) -> Result<(), Rejection> {
-        if self.negated {
-            return Err("a ! before a command".into());
-        }
-        let is_list = matches!(base, Base::List | Base::ListRules);
-        let with_zero = matches!(self.verb, None | Some(Verb::Zero));
-        let fits = match base {
-            Base::List | Base::ListRules => !self.lists && with_zero,
-            Base::Zero => self.verb.is_none(),
-            _ => self.verb.is_none() && !self.lists,
-        };
-        if !fits {
-            return Err("two commands at once".into());
-        }
-        if is_list {
-            self.lists = true;
-            self.optional_chain(optional);
-            self.optional_index()?;
-            return Ok(());
-        }
-        self.verb = Some(self.verb_of(base, value, optional)?);
-        Ok(())
-    }
-
-    fn verb_of(
-        &mut self,
-        base: Base,
-        value: &'a [u8],
-        optional: Option<&'a [u8]>,
-    ) -> Result<Verb<'a>, Rejection> {
-        match base {
-            Base::Flush | Base::DeleteChain | Base::Zero => self.optional_chain(optional),
-            _ => self.chain = Some(value),
-        }
-        Ok(match base {
-            Base::Append => Verb::Append,
-            Base::Check => Verb::Check,
-            Base::Delete => match self.scanner.take_plain() {
-                Some(index) => Verb::DeleteIndex(decimal_index(index)?),
-                None => Verb::Delete,
-            },
-            Base::Insert => Verb::Insert(self.optional_index()?.unwrap_or(1)),
-            Base::Replace => Verb::Replace(
-                self.optional_index()?
-                    .ok_or("-R without the number of a rule")?,
-            ),
-            Base::Flush => Verb::Flush,
-            Base::Zero => {
-                self.optional_index()?;
-                Verb::Zero
-            }
-            Base::NewChain => {
-                self.check_new_chain(value)?;
-                Verb::NewChain
-            }
-            Base::DeleteChain => Verb::DeleteChain,
-            Base::RenameChain => {
-                let to = self.scanner.take_plain().ok_or("-E without a new name")?;
-                self.check_new_chain(to)?;
-                Verb::RenameChain(to)
-            }
-            _ => {
-                let policy = self.scanner.take_plain().ok_or("-P without a policy")?;
-                self.policy = Some(policy);
-                Verb::SetPolicy(policy)
-            }
-        })
-    }
-
-    fn optional_chain(&mut self, attached: Option<&'a [u8]>) {
-        if let Some(chain) = attached.or_else(|| self.scanner.take_plain()) {
-            self.chain = Some(chain);
-        }
-    }
-
-    fn optional_index(&mut self) -> Result<Option<u32>, Rejection> {
-        let Some(text) = self.scanner.take_plain() else {
-            return Ok(None);
-        };
-        let index = number::whole(text, 1, RULE_INDEX_MAX).and_then(|index| index.try_into().ok());
-        index
-            .map(Some)
-            .ok_or_else(|| format!("not the number of a rule: {}", shown(text)))
-    }
-
-    fn check_new_chain(&self, name: &[u8]) -> Result<(), Rejection> {
-        let is_target = is_verdict(name) || extension::find_target(name, self.family).is_some();
-        let is_wrong = name.len() >= NAME_BYTES
-            || matches!(name.first(), None | Some(b'-' | b'!'))
-            || name.iter().copied().any(number::is_space);
-        match is_target || is_wrong {
-            true => Err(format!("no name for a chain: {}", shown(name))),
-            false => Ok(()),
-        }
-    }
-
     fn table_option(&mut self, value: &'a [u8]) -> Result<(), Rejection> {
         if self.negated {
             return Err("a ! before --table".into());
@@ -398,9 +278,10 @@ impl<'a> Reader<'a> {
 
     /// A line for the other family is passed over in a file of rules, which both programs may read.
     fn family_option(&self, base: Base) -> Result<Flow, Rejection> {
-        let own = match self.family {
-            Family::Ipv6 => Base::Ipv6,
-            _ => Base::Ipv4,
+        let own = if self.family == Family::Ipv6 {
+            Base::Ipv6
+        } else {
+            Base::Ipv4
         };
         match self.source {
             _ if base == own => Ok(Flow::GoOn),
@@ -440,33 +321,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// An option that can stand once.
-    fn condition(&mut self, base: Base, value: &'a [u8]) -> Result<(), Rejection> {
+    fn once(&mut self, once: Once, value: &'a [u8]) -> Result<(), Rejection> {
         let negated = self.negated;
-        self.seen.add(base, negated)?;
-        match base {
-            Base::Protocol => self.protocol_option(value)?,
-            Base::Source => self.sources = Some(Negatable { value, negated }),
-            Base::Destination => self.destinations = Some(Negatable { value, negated }),
-            Base::InInterface => {
-                check_interface(value)?;
-                self.in_interface = Some(Negatable { value, negated });
-            }
-            Base::OutInterface => {
-                check_interface(value)?;
-                self.out_interface = Some(Negatable { value, negated });
-            }
-            Base::Fragment if self.family == Family::Ipv6 => {
+        self.seen.add(once, negated)?;
+        match once {
+            Once::Protocol => self.protocol_option(value)?,
+            Once::Source => self.sources = Some(Negatable { value, negated }),
+            Once::Destination => self.destinations = Some(Negatable { value, negated }),
+            Once::InInterface => self.in_interface = Some(interface(value, negated)?),
+            Once::OutInterface => self.out_interface = Some(interface(value, negated)?),
+            Once::Fragment if self.family == Family::Ipv6 => {
                 return Err("-f with IPv6".into());
             }
-            Base::Fragment => self.fragment = Some(Negatable { value: (), negated }),
-            Base::Jump => self.jump_option(value)?,
-            Base::Goto => {
+            Once::Fragment => self.fragment = Some(Negatable { value: (), negated }),
+            Once::Jump => self.jump_option(value)?,
+            Once::Goto => {
                 check_target_name(value)?;
                 self.jump = Some(Jump::Goto(value));
             }
-            Base::SetCounters => self.counters(value)?,
-            _ => {}
+            Once::SetCounters => self.counters(value)?,
+            Once::Exact | Once::LineNumbers | Once::Numeric | Once::Verbose => {}
         }
         Ok(())
     }
@@ -518,55 +392,6 @@ impl<'a> Reader<'a> {
             .filter(|&protocol| protocol != Protocol(0))
     }
 
-    /// What is looked at once all has been read.
-    fn check(&mut self) -> Result<Verb<'a>, Rejection> {
-        self.check_nat_drops_nothing()?;
-        if self.has_wait_interval && !self.waits {
-            return Err("--wait-interval without --wait".into());
-        }
-        self.extensions.check()?;
-        if self.negated {
-            return Err("nothing behind a !".into());
-        }
-        let verb = match self.verb {
-            Some(verb) => verb,
-            None if self.lists => Verb::List,
-            None => return Err("no command".into()),
-        };
-        self.seen.check(verb, self.lists)?;
-        self.check_chain(verb)?;
-        Ok(verb)
-    }
-
-    fn check_nat_drops_nothing(&self) -> Result<(), Rejection> {
-        let drops = self.policy == Some(b"DROP")
-            || matches!(self.jump, Some(Jump::To(b"DROP") | Jump::Goto(b"DROP")));
-        match self.table == b"nat" && drops {
-            true => Err("DROP in the table nat".into()),
-            false => Ok(()),
-        }
-    }
-
-    fn check_chain(&self, verb: Verb<'_>) -> Result<(), Rejection> {
-        let Some(chain) = self.chain else {
-            return Ok(());
-        };
-        if chain.len() >= NAME_BYTES {
-            return Err("a chain with too long a name".into());
-        }
-        let has = |side: &Option<Negatable<&[u8]>>| verb.has_rule() && side.is_some();
-        match chain {
-            b"" if verb.has_rule() => Err("a chain without a name".into()),
-            b"PREROUTING" | b"INPUT" if has(&self.out_interface) => {
-                Err("-o where packets come in".into())
-            }
-            b"POSTROUTING" | b"OUTPUT" if has(&self.in_interface) => {
-                Err("-i where packets go out".into())
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn into_request(self, verb: Verb<'a>) -> Request<'a> {
         let (matches, target) = self.extensions.into_loaded();
         Request {
@@ -592,50 +417,7 @@ pub(super) fn is_verdict(name: &[u8]) -> bool {
     matches!(name, b"" | b"ACCEPT" | b"DROP" | b"QUEUE" | b"RETURN")
 }
 
-fn check_target_name(name: &[u8]) -> Result<(), Rejection> {
-    let fits = (1..NAME_BYTES).contains(&name.len()) && !name.iter().copied().any(number::is_space);
-    match fits {
-        true => Ok(()),
-        false => Err(format!("no name for a target: {}", shown(name))),
-    }
-}
-
-fn check_interface(name: &[u8]) -> Result<(), Rejection> {
-    match (1..INTERFACE_BYTES).contains(&name.len()) {
-        true => Ok(()),
-        false => Err(format!("no name for an interface: {}", shown(name))),
-    }
-}
-
-/// The number of a rule behind `-D`, in base 10 (`parse_rule_range`, `xshared.c`).
-fn decimal_index(text: &[u8]) -> Result<u32, Rejection> {
-    let index = number::decimal_prefix(text)
-        .filter(|number| number.rest.is_empty())
-        .and_then(|number| u32::try_from(number.value).ok())
-        .filter(|&index| index != 0);
-    index.ok_or_else(|| format!("not the number of a rule: {}", shown(text)))
-}
-
-/// Seconds as `scanf(3)` reads them with `%i`.
-fn scanned_seconds(text: &[u8]) -> Option<u64> {
-    let negative = number::without_space(text).strip_prefix(b"-");
-    number::prefix(negative.unwrap_or(text)).map(|seconds| seconds.value)
-}
-
 /// For people.
 pub(super) fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).escape_debug().to_string()
-}
-
-/// Addresses of a rule.
-fn addresses(
-    given: Option<&Negatable<&[u8]>>,
-    family: Family,
-) -> Result<Option<Negatable<Vec<Addresses>>>, Rejection> {
-    let Some(&Negatable { value, negated }) = given else {
-        return Ok(None);
-    };
-    let value =
-        address::list(value, family).ok_or_else(|| format!("no addresses: {}", shown(value)))?;
-    Ok(Some(Negatable { value, negated }))
 }

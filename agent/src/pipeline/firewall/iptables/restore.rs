@@ -139,15 +139,12 @@ impl<'a> Reader<'a> {
         let words = words(without_counters(line)?)?;
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let family = self.program.family;
-        let found = match family {
-            Family::Arp | Family::Bridge => {
-                let arguments = [&[b"-t".as_slice(), table], words.as_slice()].concat();
-                bridge_arp::parse(self.program, &arguments)?
-            }
-            _ => {
-                let request = request::parse(family, Source::RestoreFile, table, &words)?;
-                changes(self.program, &request)?
-            }
+        let found = if matches!(family, Family::Arp | Family::Bridge) {
+            let arguments = [&[b"-t".as_slice(), table], words.as_slice()].concat();
+            bridge_arp::parse(self.program, &arguments)?
+        } else {
+            let request = request::parse(family, Source::RestoreFile, table, &words)?;
+            changes(self.program, &request)?
         };
         for change in found {
             self.keep(change);

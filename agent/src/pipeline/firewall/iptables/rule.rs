@@ -1,5 +1,7 @@
 //! The rule that a command line describes.
 
+use std::ops::RangeInclusive;
+
 use crate::pipeline::firewall::change::{
     Addresses, Family, Negatable, Ports, Protocol, Rule, Target,
 };
@@ -129,20 +131,45 @@ fn set_once<T>(place: &mut Option<T>, value: T) -> bool {
 
 fn set_ports(
     place: &mut Option<Negatable<Ports>>,
-    ranges: Option<Vec<std::ops::RangeInclusive<u16>>>,
+    ranges: Option<Vec<RangeInclusive<u16>>>,
     given: &Given<'_>,
 ) -> bool {
     let Some(ranges) = ranges else {
         return false;
     };
-    if ranges == [0..=u16::MAX] && !given.negated {
+    let ports = match ranges.as_slice() {
+        [range] => without_negation(range, given.negated),
+        _ => Negatable {
+            value: ranges,
+            negated: given.negated,
+        },
+    };
+    if ports.value == [0..=u16::MAX] && !ports.negated {
         return true;
     }
     let ports = Negatable {
-        value: Ports::Ranges(ranges),
-        negated: given.negated,
+        value: Ports::Ranges(ports.value),
+        negated: ports.negated,
     };
     set_once(place, ports)
+}
+
+/// What is not at one end of all ports is at the other: `! --dport :1023` is `--dport 1024:`, and newer programs
+/// print it so.
+fn without_negation(
+    range: &RangeInclusive<u16>,
+    negated: bool,
+) -> Negatable<Vec<RangeInclusive<u16>>> {
+    let rest = match (*range.start(), *range.end()) {
+        _ if !negated => None,
+        (0, last) => last.checked_add(1).map(|first| first..=u16::MAX),
+        (first, u16::MAX) => first.checked_sub(1).map(|last| 0..=last),
+        _ => None,
+    };
+    Negatable {
+        negated: negated && rest.is_none(),
+        value: vec![rest.unwrap_or_else(|| range.clone())],
+    }
 }
 
 fn set_multiport(rule: &mut Rule, which: &str, given: &Given<'_>, context: Context) -> bool {

@@ -110,9 +110,11 @@ fn restore_short(letter: u8) -> Option<((Restore, u8), Takes)> {
         return Some(((Restore::Ignored, b'b'), Takes::Nothing));
     }
     let option = RESTORE.iter().find(|option| option.id.1 == letter)?;
-    let takes = match option.takes {
-        Takes::AttachedValue => Takes::Nothing,
-        takes => takes,
+    // The letters take no value, not even an attached one.
+    let takes = if option.takes == Takes::Value {
+        Takes::Value
+    } else {
+        Takes::Nothing
     };
     Some((option.id, takes))
 }

@@ -5,7 +5,7 @@ use super::number::{self, Prefix};
 /// Lines of `port protocols names`, with a `/` between protocols and a space between names.
 const SERVICES: &str = include_str!("services.txt");
 
-/// The protocols that `getaddrinfo(3)` goes through when none is given (glibc `sysdeps/posix/getaddrinfo.c`).
+/// The protocols that `getaddrinfo(3)` goes through when none is given (glibc `nss/getaddrinfo.c`).
 const SEARCHED: [&str; 5] = ["tcp", "udp", "dccp", "udplite", "sctp"];
 
 /// The port of that name for that protocol, or for the first one that has it when `protocol` is `None`, as
@@ -33,17 +33,19 @@ pub(super) fn number_or_name(text: &[u8], protocol: &str) -> Option<u16> {
 }
 
 /// A port as `getaddrinfo(3)` resolves it, which the matches `udp` and `dccp` use: numbers are decimal, whatever
-/// zeros lead them, and are cut to 16 bits.
+/// zeros lead them, and are cut to 16 bits; one that is negative when it is cut to 32 is taken for a name
+/// (glibc `nss/getaddrinfo.c`, `struct gaih_service`).
 pub(super) fn resolved(text: &[u8]) -> Option<u16> {
-    match number::decimal_prefix(text) {
-        Some(Prefix { value, rest: b"" }) => Some(cut(value)),
-        _ => SEARCHED
-            .iter()
-            .find_map(|protocol| port(text, Some(protocol))),
+    if let Some(Prefix { value, rest: b"" }) = number::decimal_prefix(text) {
+        return cut(value);
     }
+    let mut protocols = SEARCHED.iter();
+    protocols.find_map(|protocol| port(text, Some(protocol)))
 }
 
-fn cut(value: u64) -> u16 {
-    let [low, high, ..] = value.to_le_bytes();
-    u16::from_le_bytes([low, high])
+/// No service has a number for its name.
+fn cut(value: u64) -> Option<u16> {
+    let [first, second, _, fourth, ..] = value.to_le_bytes();
+    let is_negative = fourth & 0x80 != 0;
+    (!is_negative).then(|| u16::from_le_bytes([first, second]))
 }

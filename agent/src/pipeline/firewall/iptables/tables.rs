@@ -27,13 +27,13 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), Rejection> {
     }
     let chain = request.chain.unwrap_or_default();
     let is_built_in = hook(request.table, chain).is_some();
-    match request.verb {
-        Verb::SetPolicy(_) if !is_built_in => Err("a policy for a chain that takes none".into()),
-        Verb::NewChain | Verb::RenameChain(_) if is_built_in => {
-            Err("a chain that is built in".into())
-        }
-        _ => check_jump(request),
+    if matches!(request.verb, Verb::SetPolicy(_)) && !is_built_in {
+        return Err("a policy for a chain that takes none".into());
     }
+    if matches!(request.verb, Verb::NewChain | Verb::RenameChain(_)) && is_built_in {
+        return Err("a chain that is built in".into());
+    }
+    check_jump(request)
 }
 
 /// A rule does not jump to a chain that is built in, nor go to what is no chain.
@@ -42,6 +42,9 @@ fn check_jump(request: &Request<'_>) -> Result<(), Rejection> {
         Some(Jump::Goto(name)) if request::is_verdict(name) => Err("-g to a verdict".into()),
         Some(Jump::To(name) | Jump::Goto(name)) if hook(request.table, name).is_some() => {
             Err("a jump to a chain that is built in".into())
+        }
+        Some(Jump::To([b'-' | b'!', ..]) | Jump::Goto([b'-' | b'!', ..])) => {
+            Err("a jump to a chain that cannot be".into())
         }
         _ => Ok(()),
     }

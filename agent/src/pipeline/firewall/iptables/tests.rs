@@ -17,17 +17,22 @@ fn command(line: &str) -> Command {
 }
 
 fn change(line: &str) -> FirewallChange {
-    match command(line) {
-        Command::Changes(mut changes) if changes.len() == 1 => changes.remove(0),
-        other => panic!("{line}: {other:?}"),
-    }
+    let command = command(line);
+    let Command::Changes(changes) = &command else {
+        panic!("{line}: {command:?}");
+    };
+    let [change] = changes.as_slice() else {
+        panic!("{line}: {changes:?}");
+    };
+    change.clone()
 }
 
 fn rule(line: &str) -> Rule {
-    match change(line).operation {
-        Operation::AddRule { rule, .. } => *rule,
-        other => panic!("{line}: {other:?}"),
-    }
+    let change = change(line);
+    let Operation::AddRule { rule, .. } = change.operation else {
+        panic!("{line}: {change:?}");
+    };
+    *rule
 }
 
 fn is_rejected(line: &str) -> bool {
@@ -43,13 +48,14 @@ fn assert_query(line: &str) {
 }
 
 fn ranges(ports: &Option<Negatable<Ports>>) -> Vec<(u16, u16)> {
-    match ports {
-        Some(Negatable {
-            value: Ports::Ranges(ranges),
-            negated: false,
-        }) => ranges.iter().map(|r| (*r.start(), *r.end())).collect(),
-        other => panic!("{other:?}"),
-    }
+    let Some(Negatable {
+        value: Ports::Ranges(ranges),
+        negated: false,
+    }) = ports
+    else {
+        panic!("{ports:?}");
+    };
+    ranges.iter().map(|r| (*r.start(), *r.end())).collect()
 }
 
 fn destination_ports(line: &str) -> Vec<(u16, u16)> {

@@ -1,7 +1,5 @@
 //! Whether the value of an extension's option is one that iptables takes.
 
-use std::ops::RangeInclusive;
-
 use crate::pipeline::firewall::change::{Family, Protocol};
 
 use super::extension::Value;
@@ -60,7 +58,7 @@ pub(super) struct Context {
 /// Whether `text`, with `second` behind it where the value takes two arguments, is fit to be `value`.
 pub(super) fn is_valid(value: Value, text: &[u8], second: &[u8], context: Context) -> bool {
     match value {
-        Value::Flag | Value::Text | Value::Pair => true,
+        Value::Flag | Value::FlagAndRate | Value::Text | Value::Pair => true,
         Value::NonEmpty => !text.is_empty(),
         Value::OneOf(names) => begins_one(text, names),
         Value::Number(min, max) => number::whole(text, min, max).is_some(),
@@ -79,7 +77,7 @@ pub(super) fn is_valid(value: Value, text: &[u8], second: &[u8], context: Contex
         Value::Host => address::is_host(text, context.family),
         Value::HostMask => is_host_mask(text, context.family),
         Value::PrefixLength => address::is_mask(text, context.family),
-        Value::Protocol => protocol::parse(text).is_some(),
+        Value::Protocol => protocol::parse(&text.to_ascii_lowercase()).is_some(),
         Value::AddressRange => is_address_range(text, context.family),
         Value::AddressTypes => all_begin_one(text, &ADDRESS_TYPES),
         Value::States => states::parse(text).is_some(),
@@ -110,19 +108,9 @@ fn has_ports(context: Context) -> bool {
 }
 
 fn is_numbers(text: &[u8], max: u64) -> bool {
-    let mut min = 0;
-    let mut n_parts = 0;
-    for part in text.split(|&byte| byte == b':') {
-        n_parts += 1;
-        if part.is_empty() {
-            continue;
-        }
-        match number::whole(part, min, max) {
-            Some(value) => min = value,
-            None => return false,
-        }
-    }
-    n_parts <= 2
+    let is_number = |part: &[u8]| part.is_empty() || number::whole(part, 0, max).is_some();
+    let mut parts = text.split(|&byte| byte == b':');
+    parts.clone().count() <= 2 && parts.all(is_number)
 }
 
 fn is_fraction(text: &[u8]) -> bool {
@@ -150,9 +138,12 @@ fn is_nat_to(text: &[u8], context: Context) -> bool {
     let (addresses, ports) = split_nat_to(text);
     let ports_fit =
         ports.is_none_or(|ports| has_ports(context) && ports::nat_range(ports).is_some());
-    let is_address = |text: &[u8]| match context.family {
-        Family::Ipv6 => address::single(text, Family::Ipv6).is_some(),
-        _ => is_plain_ipv4(text),
+    let is_address = |text: &[u8]| {
+        if context.family == Family::Ipv6 {
+            address::single(text, Family::Ipv6).is_some()
+        } else {
+            is_plain_ipv4(text)
+        }
     };
     let mut sides = addresses.splitn(2, |&byte| byte == b'-');
     let addresses_fit = (addresses.is_empty() && ports.is_some()) || sides.all(is_address);
@@ -253,7 +244,6 @@ fn begins_one(text: &[u8], names: &[&str]) -> bool {
 
 /// Whether `text` is `name`, or the beginning of it, in any case; nothing begins nothing.
 pub(super) fn begins(text: &[u8], name: &str) -> bool {
-    let range: RangeInclusive<usize> = 1..=name.len();
     let head = name.as_bytes().get(..text.len());
-    range.contains(&text.len()) && head.is_some_and(|head| head.eq_ignore_ascii_case(text))
+    !text.is_empty() && head.is_some_and(|head| head.eq_ignore_ascii_case(text))
 }

@@ -115,11 +115,13 @@ impl<'a> Extensions<'a> {
         let option = options
             .find(|option| option.id == used.option)
             .ok_or("an option of nothing")?;
-        let second = match option.value.takes_two() {
-            true => scanner
-                .take_plain()
-                .ok_or_else(|| format!("--{} without a second argument", option.name))?,
-            false => b"",
+        let missing = || format!("--{} without a second argument", option.name);
+        let second = if option.value.takes_two() {
+            scanner.take_plain().ok_or_else(missing)?
+        } else if option.value == Value::FlagAndRate {
+            scanner.take_plain().unwrap_or_default()
+        } else {
+            b""
         };
         if !option.is_repeatable
             && loaded
@@ -156,6 +158,10 @@ impl<'a> Extensions<'a> {
             .try_for_each(check_loaded)
     }
 
+    pub(super) fn match_names(&self) -> impl Iterator<Item = &'static str> {
+        self.matches.iter().map(|loaded| loaded.extension.name)
+    }
+
     pub(super) fn into_loaded(self) -> (Vec<Loaded<'a>>, Option<Loaded<'a>>) {
         (self.matches, self.target)
     }
@@ -165,9 +171,10 @@ impl<'a> Extensions<'a> {
         self.slots.push(place);
         let options = extension.options.iter().map(|option| LongOption {
             name: option.name,
-            takes: match option.value {
-                Value::Flag => Takes::Nothing,
-                _ => Takes::Value,
+            takes: if option.value.is_flag() {
+                Takes::Nothing
+            } else {
+                Takes::Value
             },
             id: Id::Extension {
                 slot,

@@ -4,8 +4,25 @@ use super::{Id, Rejection, Verb};
 use crate::pipeline::firewall::iptables::getopt::{LongOption, Takes};
 
 /// One of the programs' own options, whichever way it is spelt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
+    Command(CommandOption),
+    /// It can stand once.
+    Once(Once),
+    /// Help, or the version: what stands behind it is not read.
+    Exit,
+    Ipv4,
+    Ipv6,
+    Match,
+    Modprobe,
+    Table,
+    Wait,
+    WaitInterval,
+}
+
+/// An option that says what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommandOption {
     Append,
     Check,
     Delete,
@@ -19,35 +36,27 @@ pub(super) enum Base {
     RenameChain,
     Replace,
     Zero,
+}
+
+/// An option that can stand once; `-v` can be said again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Once {
     Destination,
     Exact,
     Fragment,
     Goto,
-    Help,
     InInterface,
-    Ipv4,
-    Ipv6,
     Jump,
     LineNumbers,
-    Match,
-    Modprobe,
     Numeric,
     OutInterface,
     Protocol,
     SetCounters,
     Source,
-    Table,
     Verbose,
-    Version,
-    Wait,
-    WaitInterval,
 }
 
-impl Base {
-    pub(super) fn is_command(self) -> bool {
-        self <= Self::Zero
-    }
-
+impl Once {
     fn is_negatable(self) -> bool {
         matches!(
             self,
@@ -70,7 +79,14 @@ impl Base {
                 verb,
                 Verb::Append | Verb::Insert(_) | Verb::Replace(_) | Verb::SetPolicy(_)
             ),
-            _ => verb.has_rule(),
+            Self::Destination
+            | Self::Fragment
+            | Self::Goto
+            | Self::InInterface
+            | Self::Jump
+            | Self::OutInterface
+            | Self::Protocol
+            | Self::Source => verb.has_rule(),
         }
     }
 }
@@ -78,27 +94,27 @@ impl Base {
 /// The options that can stand once and that did.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    options: Vec<Base>,
+    options: Vec<Once>,
 }
 
 impl Seen {
     /// Notes an option. It grows to the number of options that there are, and no further.
-    pub(super) fn add(&mut self, base: Base, negated: bool) -> Result<(), Rejection> {
-        // A rule has one place to go to, and `-v` can be said again.
-        let key = match base {
-            Base::Goto => Base::Jump,
-            other => other,
+    pub(super) fn add(&mut self, option: Once, negated: bool) -> Result<(), Rejection> {
+        // A rule has one place to go to.
+        let key = if option == Once::Goto {
+            Once::Jump
+        } else {
+            option
         };
-        if self.options.contains(&key) {
-            return match key {
-                Base::Verbose => Ok(()),
-                _ => Err("an option that stands twice".into()),
-            };
+        if self.options.contains(&key) && key != Once::Verbose {
+            return Err("an option that stands twice".into());
         }
-        if negated && !base.is_negatable() {
+        if negated && !option.is_negatable() {
             return Err("a ! before an option that takes none".into());
         }
-        self.options.push(key);
+        if !self.options.contains(&key) {
+            self.options.push(key);
+        }
         Ok(())
     }
 
@@ -113,40 +129,46 @@ impl Seen {
 /// By its letter.
 pub(super) fn short(letter: u8) -> Option<(Id, Takes)> {
     let (base, takes) = match letter {
-        b'A' => (Base::Append, Takes::Value),
-        b'C' => (Base::Check, Takes::Value),
-        b'D' => (Base::Delete, Takes::Value),
-        b'E' => (Base::RenameChain, Takes::Value),
-        b'F' => (Base::Flush, Takes::AttachedValue),
-        b'I' => (Base::Insert, Takes::Value),
-        b'L' => (Base::List, Takes::AttachedValue),
+        b'A' => (Base::Command(CommandOption::Append), Takes::Value),
+        b'C' => (Base::Command(CommandOption::Check), Takes::Value),
+        b'D' => (Base::Command(CommandOption::Delete), Takes::Value),
+        b'E' => (Base::Command(CommandOption::RenameChain), Takes::Value),
+        b'F' => (Base::Command(CommandOption::Flush), Takes::AttachedValue),
+        b'I' => (Base::Command(CommandOption::Insert), Takes::Value),
+        b'L' => (Base::Command(CommandOption::List), Takes::AttachedValue),
         b'M' => (Base::Modprobe, Takes::Value),
-        b'N' => (Base::NewChain, Takes::Value),
-        b'P' => (Base::Policy, Takes::Value),
-        b'R' => (Base::Replace, Takes::Value),
-        b'S' => (Base::ListRules, Takes::AttachedValue),
-        b'V' => (Base::Version, Takes::Nothing),
+        b'N' => (Base::Command(CommandOption::NewChain), Takes::Value),
+        b'P' => (Base::Command(CommandOption::Policy), Takes::Value),
+        b'R' => (Base::Command(CommandOption::Replace), Takes::Value),
+        b'S' => (
+            Base::Command(CommandOption::ListRules),
+            Takes::AttachedValue,
+        ),
+        b'V' => (Base::Exit, Takes::Nothing),
         b'W' => (Base::WaitInterval, Takes::AttachedValue),
-        b'X' => (Base::DeleteChain, Takes::AttachedValue),
-        b'Z' => (Base::Zero, Takes::AttachedValue),
+        b'X' => (
+            Base::Command(CommandOption::DeleteChain),
+            Takes::AttachedValue,
+        ),
+        b'Z' => (Base::Command(CommandOption::Zero), Takes::AttachedValue),
         b'4' => (Base::Ipv4, Takes::Nothing),
         b'6' => (Base::Ipv6, Takes::Nothing),
-        b'c' => (Base::SetCounters, Takes::Value),
-        b'd' => (Base::Destination, Takes::Value),
-        b'f' => (Base::Fragment, Takes::Nothing),
-        b'g' => (Base::Goto, Takes::Value),
-        b'h' => (Base::Help, Takes::AttachedValue),
-        b'i' => (Base::InInterface, Takes::Value),
-        b'j' => (Base::Jump, Takes::Value),
+        b'c' => (Base::Once(Once::SetCounters), Takes::Value),
+        b'd' => (Base::Once(Once::Destination), Takes::Value),
+        b'f' => (Base::Once(Once::Fragment), Takes::Nothing),
+        b'g' => (Base::Once(Once::Goto), Takes::Value),
+        b'h' => (Base::Exit, Takes::AttachedValue),
+        b'i' => (Base::Once(Once::InInterface), Takes::Value),
+        b'j' => (Base::Once(Once::Jump), Takes::Value),
         b'm' => (Base::Match, Takes::Value),
-        b'n' => (Base::Numeric, Takes::Nothing),
-        b'o' => (Base::OutInterface, Takes::Value),
-        b'p' => (Base::Protocol, Takes::Value),
-        b's' => (Base::Source, Takes::Value),
+        b'n' => (Base::Once(Once::Numeric), Takes::Nothing),
+        b'o' => (Base::Once(Once::OutInterface), Takes::Value),
+        b'p' => (Base::Once(Once::Protocol), Takes::Value),
+        b's' => (Base::Once(Once::Source), Takes::Value),
         b't' => (Base::Table, Takes::Value),
-        b'v' => (Base::Verbose, Takes::Nothing),
+        b'v' => (Base::Once(Once::Verbose), Takes::Nothing),
         b'w' => (Base::Wait, Takes::AttachedValue),
-        b'x' => (Base::Exact, Takes::Nothing),
+        b'x' => (Base::Once(Once::Exact), Takes::Nothing),
         _ => return None,
     };
     Some((Id::Base(base), takes))
@@ -154,43 +176,83 @@ pub(super) fn short(letter: u8) -> Option<(Id, Takes)> {
 
 /// By name. `src` and `dst` are synonyms.
 pub(super) const LONG: &[LongOption<Id>] = &[
-    long("append", Takes::Value, Base::Append),
-    long("check", Takes::Value, Base::Check),
-    long("delete", Takes::Value, Base::Delete),
-    long("delete-chain", Takes::AttachedValue, Base::DeleteChain),
-    long("destination", Takes::Value, Base::Destination),
-    long("dst", Takes::Value, Base::Destination),
-    long("exact", Takes::Nothing, Base::Exact),
-    long("flush", Takes::AttachedValue, Base::Flush),
-    long("fragments", Takes::Nothing, Base::Fragment),
-    long("goto", Takes::Value, Base::Goto),
-    long("help", Takes::AttachedValue, Base::Help),
-    long("in-interface", Takes::Value, Base::InInterface),
-    long("insert", Takes::Value, Base::Insert),
+    long("append", Takes::Value, Base::Command(CommandOption::Append)),
+    long("check", Takes::Value, Base::Command(CommandOption::Check)),
+    long("delete", Takes::Value, Base::Command(CommandOption::Delete)),
+    long(
+        "delete-chain",
+        Takes::AttachedValue,
+        Base::Command(CommandOption::DeleteChain),
+    ),
+    long("destination", Takes::Value, Base::Once(Once::Destination)),
+    long("dst", Takes::Value, Base::Once(Once::Destination)),
+    long("exact", Takes::Nothing, Base::Once(Once::Exact)),
+    long(
+        "flush",
+        Takes::AttachedValue,
+        Base::Command(CommandOption::Flush),
+    ),
+    long("fragments", Takes::Nothing, Base::Once(Once::Fragment)),
+    long("goto", Takes::Value, Base::Once(Once::Goto)),
+    long("help", Takes::AttachedValue, Base::Exit),
+    long("in-interface", Takes::Value, Base::Once(Once::InInterface)),
+    long("insert", Takes::Value, Base::Command(CommandOption::Insert)),
     long("ipv4", Takes::Nothing, Base::Ipv4),
     long("ipv6", Takes::Nothing, Base::Ipv6),
-    long("jump", Takes::Value, Base::Jump),
-    long("line-numbers", Takes::Nothing, Base::LineNumbers),
-    long("list", Takes::AttachedValue, Base::List),
-    long("list-rules", Takes::AttachedValue, Base::ListRules),
+    long("jump", Takes::Value, Base::Once(Once::Jump)),
+    long(
+        "line-numbers",
+        Takes::Nothing,
+        Base::Once(Once::LineNumbers),
+    ),
+    long(
+        "list",
+        Takes::AttachedValue,
+        Base::Command(CommandOption::List),
+    ),
+    long(
+        "list-rules",
+        Takes::AttachedValue,
+        Base::Command(CommandOption::ListRules),
+    ),
     long("match", Takes::Value, Base::Match),
     long("modprobe", Takes::Value, Base::Modprobe),
-    long("new-chain", Takes::Value, Base::NewChain),
-    long("numeric", Takes::Nothing, Base::Numeric),
-    long("out-interface", Takes::Value, Base::OutInterface),
-    long("policy", Takes::Value, Base::Policy),
-    long("protocol", Takes::Value, Base::Protocol),
-    long("rename-chain", Takes::Value, Base::RenameChain),
-    long("replace", Takes::Value, Base::Replace),
-    long("set-counters", Takes::Value, Base::SetCounters),
-    long("source", Takes::Value, Base::Source),
-    long("src", Takes::Value, Base::Source),
+    long(
+        "new-chain",
+        Takes::Value,
+        Base::Command(CommandOption::NewChain),
+    ),
+    long("numeric", Takes::Nothing, Base::Once(Once::Numeric)),
+    long(
+        "out-interface",
+        Takes::Value,
+        Base::Once(Once::OutInterface),
+    ),
+    long("policy", Takes::Value, Base::Command(CommandOption::Policy)),
+    long("protocol", Takes::Value, Base::Once(Once::Protocol)),
+    long(
+        "rename-chain",
+        Takes::Value,
+        Base::Command(CommandOption::RenameChain),
+    ),
+    long(
+        "replace",
+        Takes::Value,
+        Base::Command(CommandOption::Replace),
+    ),
+    long("set-counters", Takes::Value, Base::Once(Once::SetCounters)),
+    long("source", Takes::Value, Base::Once(Once::Source)),
+    long("src", Takes::Value, Base::Once(Once::Source)),
     long("table", Takes::Value, Base::Table),
-    long("verbose", Takes::Nothing, Base::Verbose),
-    long("version", Takes::Nothing, Base::Version),
+    long("verbose", Takes::Nothing, Base::Once(Once::Verbose)),
+    long("version", Takes::Nothing, Base::Exit),
     long("wait", Takes::AttachedValue, Base::Wait),
     long("wait-interval", Takes::AttachedValue, Base::WaitInterval),
-    long("zero", Takes::AttachedValue, Base::Zero),
+    long(
+        "zero",
+        Takes::AttachedValue,
+        Base::Command(CommandOption::Zero),
+    ),
 ];
 
 const fn long(name: &'static str, takes: Takes, base: Base) -> LongOption<Id> {

@@ -63,6 +63,8 @@ fn protocols_and_ports_are_resolved() {
     // The match `udp` asks another function, for which a number is decimal.
     let line = "iptables -A INPUT -p udp --dport 01174 -j ACCEPT";
     assert_eq!(destination_ports(line), [(1174, 1174)]);
+    let line = "iptables -A INPUT -p udp --dport 66172 -j ACCEPT";
+    assert_eq!(destination_ports(line), [(636, 636)]);
     assert_rejected("iptables -A INPUT -p udp --dport 0x27c -j ACCEPT");
 }
 
@@ -278,9 +280,12 @@ fn a_multi_call_binary_takes_its_name_from_either_argument() {
 
 #[test]
 fn programs_that_load_a_ruleset_say_from_where() {
-    let load = |line: &str| match change(line).operation {
-        Operation::Load { source, flushes } => (source, flushes),
-        other => panic!("{line}: {other:?}"),
+    let load = |line: &str| {
+        let change = change(line);
+        let Operation::Load { source, flushes } = change.operation else {
+            panic!("{line}: {change:?}");
+        };
+        (source, flushes)
     };
     let file = |name: &str| RulesetSource::File(name.as_bytes().to_vec());
     assert_eq!(load("iptables-restore"), (RulesetSource::Stdin, true));
@@ -290,7 +295,7 @@ fn programs_that_load_a_ruleset_say_from_where() {
         load("iptables-legacy-restore /r -c -w 5"),
         (file("/r"), true)
     );
-    assert_eq!(load("iptables-restore -w 5 -- /r").1, true);
+    assert_eq!(load("iptables-restore -w 5 -- /r"), (file("/r"), true));
     assert_eq!(load("iptables-apply -t 5 /r"), (file("/r"), true));
     assert_eq!(
         load("iptables-apply"),

@@ -7,9 +7,10 @@ use crate::pipeline::firewall::change::{Protocol, Target};
 fn short(line: &str) -> String {
     let change = change(line);
     let chain = String::from_utf8(change.chain.clone().unwrap_or_default()).unwrap();
-    let rule = match change.operation {
-        Operation::AddRule { rule, .. } | Operation::DeleteRule(Which::Same(rule)) => rule,
-        other => panic!("{line}: {other:?}"),
+    let (Operation::AddRule { rule, .. } | Operation::DeleteRule(Which::Same(rule))) =
+        change.operation
+    else {
+        panic!("{line}: {change:?}");
     };
     let protocol = rule.protocol.map_or(0, |protocol| protocol.value.0);
     let ports = match &rule.destination_ports {

@@ -42,6 +42,12 @@ fn what_is_negated_is_told() {
     assert!(sources.negated);
     assert!(rule.protocol.unwrap().negated);
     assert!(rule.in_interface.unwrap().negated);
+    let low = super::rule("iptables -A INPUT -p tcp ! --dport :1023 -j DROP");
+    assert_eq!(ranges(&low.destination_ports), [(1024, 65535)]);
+    let high = super::rule("iptables -A INPUT -p udp ! --dport 1024: -j DROP");
+    assert_eq!(ranges(&high.destination_ports), [(0, 1023)]);
+    let one = super::rule("iptables -A INPUT -p udp ! --dport 53 -j DROP");
+    assert!(one.destination_ports.unwrap().negated);
     // The old place, behind the option.
     assert_rejected("iptables -A INPUT -s ! 10.0.0.0/8 -j DROP");
     assert_rejected("iptables -A INPUT -p tcp --dport ! 636 -j DROP");
@@ -156,6 +162,11 @@ fn what_the_programs_refuse_is_refused() {
         "iptables -t nat -A PREROUTING -j REDIRECT --to-ports 80",
         "iptables -t nat -A PREROUTING -p tcp -j DNAT",
         "iptables -A INPUT -g ACCEPT",
+        "iptables -A INPUT -j -j",
+        "iptables -A INPUT -p udp --dport -1 -j ACCEPT",
+        "iptables -A INPUT -p udp --dport 4294967295 -j ACCEPT",
+        "iptables -A INPUT -m tcp --dport 5 -j ACCEPT",
+        "iptables -A INPUT -p tcp -m udp --dport 5 -j ACCEPT",
         "iptables -A INPUT -j OUTPUT",
         "iptables -F --line-numbers",
         "iptables -w x -F",

@@ -1,0 +1,330 @@
+//! Command lines that were thought of, for both families.
+
+use super::generator::Family;
+
+/// With addresses as [`Family::filled_in`] has them.
+const BOTH: &str = "
+-I INPUT -p tcp --dport 636 -j ACCEPT
+-I INPUT -p tcp --dport=636 -j ACCEPT
+-I INPUT -p tcp --dpor 636 -j ACCEPT
+-I INPUT -p tcp --dp 636 -j ACCEPT
+-I INPUT -p tcp --d 636 -j ACCEPT
+-I INPUT -p tcp --destination-port 636 -j ACCEPT
+-I INPUT -p tcp --destination-p=636 -j ACCEPT
+-I INPUT --prot tcp --dp 636 --ju ACCEPT
+-I INPUT --pro TCP --dp ldaps --ju ACCEPT
+-IINPUT -ptcp --dp 0x27c -jACCEPT
+-IINPUT -ptcp --dp 01174 -jACCEPT
+--ins INPUT -p 6 --dp 636 -j ACCEPT
+--ins=INPUT --protocol=0x6 --dp 636 -j ACCEPT
+--in INPUT -j ACCEPT
+-A INPUT -p tcp --dport 630:640 -j ACCEPT
+-A INPUT -p tcp --dport :1024 -j ACCEPT
+-A INPUT -p tcp --dport 1024: -j ACCEPT
+-A INPUT -p tcp --dport : -j ACCEPT
+-A INPUT -p tcp --dport 640:630 -j ACCEPT
+-A INPUT -p tcp --dport 65536 -j ACCEPT
+-A INPUT -p tcp --dport -1 -j ACCEPT
+-A INPUT -p tcp --dport nonsense -j ACCEPT
+-A INPUT -p tcp --dport ftps-data:pop3s -j ACCEPT
+-A INPUT -p tcp ! --dport 636 -j ACCEPT
+-A INPUT -p tcp --sport 1 --dport 2 -j ACCEPT
+-A INPUT -p tcp --dport 1 --dport 2 -j ACCEPT
+-A INPUT --dport 636 -p tcp -j ACCEPT
+-A INPUT --dport 636 -j ACCEPT
+-A INPUT -m tcp --dport 636 -p tcp -j ACCEPT
+-A INPUT -p tcp -m tcp -m tcp --dport 636 -j ACCEPT
+-A INPUT -p tcp --syn -j ACCEPT
+-A INPUT -p tcp ! --syn -j ACCEPT
+-A INPUT -p tcp --tcp-flags SYN,ACK SYN -j ACCEPT
+-A INPUT -p tcp --tcp-flags SYN -j ACCEPT
+-A INPUT -p tcp --tcp-flags WRONG SYN -j ACCEPT
+-A INPUT -p tcp --tcp-option 8 -j ACCEPT
+-A INPUT -p tcp --tcp-option 0 -j ACCEPT
+-A INPUT -p udp --dport 01174 -j ACCEPT
+-A INPUT -p udp --dport 0x27c -j ACCEPT
+-A INPUT -p udp --dport 66172 -j ACCEPT
+-A INPUT -p udp --dport 4294967295 -j ACCEPT
+-A INPUT -p udp --dport -1 -j ACCEPT
+-A INPUT -p udp --dport domain -j ACCEPT
+-A INPUT -p udp --dport bootps:bootpc -j ACCEPT
+-A INPUT -p udp --sport 5:9 -j ACCEPT
+-A INPUT -p udp --syn -j ACCEPT
+-A INPUT -p all -j ACCEPT
+-A INPUT -p 0 -j ACCEPT
+-A INPUT ! -p all -j ACCEPT
+-A INPUT ! -p tcp -j ACCEPT
+-A INPUT -p 255 -j ACCEPT
+-A INPUT -p 256 -j ACCEPT
+-A INPUT -p gre -j ACCEPT
+-A INPUT -p nonsense -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 636,989:995,ldaps -j ACCEPT
+-A INPUT -p tcp -m multiport --ports 1,2 -j ACCEPT
+-A INPUT -p tcp -m multiport ! --sports 1,2:4 -j ACCEPT
+-A INPUT -p udp -m multiport --dports 53 -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 5:5 -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15 -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16 -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 1, -j ACCEPT
+-A INPUT -p tcp -m multiport -j ACCEPT
+-A INPUT -m multiport --dports 636 -j ACCEPT
+-A INPUT ! -p tcp -m multiport --dports 636 -j ACCEPT
+-A INPUT -p tcp -m multiport --sports 1 -m multiport --dports 2 -j ACCEPT
+-A INPUT -p tcp -m multiport --sports 1 --dports 2 -j ACCEPT
+-A INPUT -p tcp -m tcp -m multiport --dpor 636 -j ACCEPT
+-A INPUT -s {a} -j ACCEPT
+-A INPUT -s {n} -d {a} -j ACCEPT
+-A INPUT -s {m} -j ACCEPT
+-A INPUT -s {a},{n} -j ACCEPT
+-A INPUT -s {a},{n} -d {a},{n} -j ACCEPT
+-A INPUT ! -s {a} -j ACCEPT
+-A INPUT ! -s {a},{n} -j ACCEPT
+-A INPUT -s {a}, -j ACCEPT
+-A INPUT -s {a}/300 -j ACCEPT
+-A INPUT -s {a} -s {a} -j ACCEPT
+-A INPUT --src {a} --dst {n} -j ACCEPT
+-A INPUT --sou {a} --dest {n} -j ACCEPT
+-A INPUT -p tcp --dest {n} --dp 1 -j ACCEPT
+-A INPUT -p tcp -m tcp --dest {n} -j ACCEPT
+-A INPUT -i lo -j ACCEPT
+-A INPUT -i eth+ -j ACCEPT
+-A INPUT -i + -j ACCEPT
+-A INPUT ! -i lo -j ACCEPT
+-A INPUT -o lo -j ACCEPT
+-A OUTPUT -i lo -j ACCEPT
+-A OUTPUT -o lo -j ACCEPT
+-A INPUT -i interface-longer-than-that -j ACCEPT
+-A INPUT -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT
+-A INPUT -m conntrack --ctstate new,est -j ACCEPT
+-A INPUT -m conntrack ! --ctstate INVALID -j ACCEPT
+-A INPUT -m conntrack --ctstate NONSENSE -j ACCEPT
+-A INPUT -m conntrack --ctstate NEW, -j ACCEPT
+-A INPUT -m conntrack -j ACCEPT
+-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -m state -j ACCEPT
+-A INPUT -m comment --comment decoy -j DROP
+-A INPUT -m comment -j DROP
+-A INPUT -m limit --limit 5/min -j ACCEPT
+-A INPUT -m limit --limit 5/minu --limit-burst 7 -j ACCEPT
+-A INPUT -m limit --limit 0/min -j ACCEPT
+-A INPUT -m limit --limit 5/year -j ACCEPT
+-A INPUT -m limit -j ACCEPT
+-A INPUT -m mac --mac-source 00:11:22:33:44:55 -j ACCEPT
+-A INPUT -m mac --mac-source 00:11:22:33:44 -j ACCEPT
+-A INPUT -m mark --mark 0x1/0xff -j ACCEPT
+-A INPUT -m mark ! --mark 1 -j ACCEPT
+-A INPUT -m mark --mark x -j ACCEPT
+-A INPUT -m addrtype --dst-type LOCAL -j ACCEPT
+-A INPUT -m addrtype --dst-type WRONG -j ACCEPT
+-A INPUT -m addrtype -j ACCEPT
+-A OUTPUT -m owner --uid-owner 0 -j ACCEPT
+-A OUTPUT -m owner -j ACCEPT
+-A INPUT -m pkttype --pkt-type broadcast -j ACCEPT
+-A INPUT -m length --length 10:20 -j ACCEPT
+-A INPUT -m nonsense -j ACCEPT
+-A INPUT ! -m tcp -j ACCEPT
+-A INPUT
+-A INPUT -j RETURN
+-A INPUT -j DROP
+-A INPUT -j OPEN
+-A INPUT -g OPEN
+-A INPUT -g ACCEPT
+-A INPUT -j INPUT
+-A INPUT -j REJECT
+-A INPUT -j REJECT --reject-with tcp-reset
+-A INPUT -p tcp -j REJECT --reject-with tcp-reset
+-A INPUT -j REJECT --reject-with nonsense
+-A INPUT -j LOG --log-prefix x --log-level warning
+-A INPUT -j LOG --log-level 9
+-A INPUT -j MARK
+-A INPUT -j ACCEPT -j DROP
+-A INPUT -j ACCEPT -g OPEN
+-A INPUT -j CONTINUE
+-A INPUT -j ACCEPT --to-ports 5
+-A INPUT ! -j ACCEPT
+-A INPUT -j
+-A INPUT stray
+-A INPUT -j ACCEPT stray
+-A INPUT -j ACCEPT --
+-A INPUT -j ACCEPT -- stray
+-A INPUT -j ACCEPT !
+-A INPUT ! ! -s {a} -j ACCEPT
+-A INPUT -s ! {a} -j ACCEPT
+! -A INPUT -j ACCEPT
+-A INPUT -j ACCEPT -c 5 6
+-A INPUT -j ACCEPT -c 5,6
+-A INPUT -j ACCEPT -c 5
+-A INPUT -j ACCEPT -c x y
+-A INPUT -j ACCEPT -v
+-A INPUT -j ACCEPT -n
+-A INPUT -j ACCEPT --line-numbers
+-A INPUT -A OUTPUT -j ACCEPT
+-A INPUT -j ACCEPT -t filter -t raw
+-A PREROUTING -t raw -p tcp -j NOTRACK
+-A PREROUTING -t raw -p tcp -j CT --notrack
+-t mangle -A PREROUTING -j MARK --set-mark 0x1
+-t mangle -A PREROUTING -j MARK --set-xmark 0x1/0xff
+-t mangle -A PREROUTING -j MARK --set-mark 1 --or-mark 1
+-t mangle -A PREROUTING -j CONNMARK --save-mark
+-t mangle -A PREROUTING -p tcp -j TPROXY --on-port 8080
+-t mangle -A FORWARD -p tcp --syn -j TCPMSS --clamp-mss-to-pmtu
+-t mangle -A PREROUTING -j TPROXY
+-t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 8080
+-t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-p 8080
+-t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 8080-8090
+-t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT
+-t nat -A PREROUTING -j REDIRECT --to-ports 8080
+-t nat -A PREROUTING -p tcp -j REDIRECT --to-ports 90-80
+-t nat -A PREROUTING -p tcp -j REDIRECT --to-ports x
+-t nat -A PREROUTING -p tcp -j DNAT --to-destination {a}
+-t nat -A PREROUTING -p tcp -j DNAT --to {a}
+-t nat -A PREROUTING -p tcp -j DNAT
+-t nat -A PREROUTING -j DNAT --to-destination nonsense
+-t nat -A POSTROUTING -o lo -j MASQUERADE
+-t nat -A POSTROUTING -p tcp -j MASQUERADE --to-ports 1024-2048
+-t nat -A POSTROUTING -j SNAT --to-source {a}
+-t nat -A PREROUTING -j DROP
+-t nat -P PREROUTING DROP
+-t nonsense -L
+-A INPUT -j NFQUEUE --queue-num 3
+-A INPUT -j NFQUEUE --queue-num 65536
+-I INPUT 1 -j ACCEPT
+-I INPUT 0x1 -j ACCEPT
+-I INPUT 0 -j ACCEPT
+-I INPUT x -j ACCEPT
+-R INPUT -j ACCEPT
+-R INPUT x -j ACCEPT
+-D INPUT 0
+-D INPUT x
+-D INPUT 1 -j ACCEPT
+-D
+-P INPUT ACCEPT
+-P INPUT DROP
+-P INPUT REJECT
+-P INPUT
+-P OPEN DROP
+-F
+-F INPUT
+-FINPUT
+--flush
+--fl
+--flush=INPUT
+-F INPUT OUTPUT
+-t nat -F
+-X
+-X OPEN
+-Z
+-Z INPUT
+-L -Z
+-L -v -Z
+-L -F
+-N FRESH
+-N ACCEPT
+-N REJECT
+-N a_name_that_is_longer_than_29_b
+-N
+-E OPEN FRESH
+-E OPEN
+-E OPEN ACCEPT
+-L
+-nvL
+-vnL INPUT
+-LINPUT
+-L INPUT 1
+-L INPUT x
+-S
+-S INPUT
+--list-r
+--list
+--li
+-L --line
+-L -x
+-L --
+-L -- x
+-L stray more
+-V
+-h
+-p tcp -h
+-w -L
+-w 5 -L
+-w5 -L
+--wait=5 -L
+-w x -L
+-W 5 -L
+-w -W 5 -L
+--modprobe=/bin/true -L
+-M /bin/true -L
+-q
+--nonsense
+-t filter
+-A INPUT -m iprange --src-range {a}-{a} -j ACCEPT
+-A INPUT -m iprange --src-range x-y -j ACCEPT
+-A INPUT -m iprange -j ACCEPT
+-A INPUT -m time --timestart 08:00 --timestop 18:00 -j ACCEPT
+-A INPUT -m statistic --mode random --probability 0.5 -j ACCEPT
+-A INPUT -m statistic --mode random --probability 2 -j ACCEPT
+-A INPUT -m recent --name x --set -j ACCEPT
+-A INPUT -m recent --set --update -j ACCEPT
+-A INPUT -p tcp -m connlimit --connlimit-above 3 -j DROP
+-A INPUT -m hashlimit --hashlimit-upto 5/sec --hashlimit-name x -j ACCEPT
+-A INPUT -m string --algo bm --string abc -j DROP
+-A INPUT -m string --string abc -j DROP
+";
+
+const IPV4: &str = "
+-A INPUT -s 10 -j ACCEPT
+-A INPUT -s 0x0a.1 -j ACCEPT
+-A INPUT -s 0x7f000001 -j ACCEPT
+-A INPUT -s 10.9.8.7/255.0.255.0 -j ACCEPT
+-A INPUT -s 0/0 -j ACCEPT
+-A INPUT -s any/0 -j ACCEPT
+-A INPUT -s 10.0.0.256 -j ACCEPT
+-A INPUT -s ::1 -j ACCEPT
+-A INPUT -p icmp --icmp-type 8 -j ACCEPT
+-A INPUT -p icmp --icmp-type echo-request -j ACCEPT
+-A INPUT -p 1 --icmp-type 8 -j ACCEPT
+-A INPUT -p icmp --dport 5 -j ACCEPT
+-A INPUT -f -j ACCEPT
+-A INPUT -m ttl --ttl-lt 5 -j ACCEPT
+-A INPUT -m hl --hl-lt 5 -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp-port-un
+-A INPUT -j REJECT --reject-with port-unreach
+-t nat -A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.5:636
+-t nat -A PREROUTING -p tcp -j DNAT --to-destination :636
+-t nat -A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.5-10.0.0.9:1-5
+-t nat -A PREROUTING -j DNAT --to-destination 10.0.0.5:636
+-4 -L
+-6 -L
+";
+
+const IPV6: &str = "
+-A INPUT -s 10.0.0.1 -j ACCEPT
+-A INPUT -s ::/0 -j ACCEPT
+-A INPUT -s 2001:db8::1/ffff:: -j ACCEPT
+-A INPUT -p icmpv6 --icmpv6-type 128 -j ACCEPT
+-A INPUT -p ipv6-icmp --icmpv6-type 128 -j ACCEPT
+-A INPUT -p 58 --icmpv6-type echo-request -j ACCEPT
+-A INPUT -p icmpv6 -m icmp6 --icmpv6-type 128 -j ACCEPT
+-A INPUT -f -j ACCEPT
+-A INPUT -m hl --hl-lt 5 -j ACCEPT
+-A INPUT -m ttl --ttl-lt 5 -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp6-port-un
+-A INPUT -j REJECT --reject-with icmp-port-unreachable
+-t nat -A PREROUTING -p tcp -j DNAT --to-destination [2001:db8::5]:636
+-t nat -A PREROUTING -p tcp -j DNAT --to-destination 2001:db8::5
+-4 -L
+-6 -L
+";
+
+/// The command lines of a family, in words.
+pub(super) fn command_lines(family: Family) -> Vec<Vec<String>> {
+    let own = match family {
+        Family::Ipv4 => IPV4,
+        Family::Ipv6 => IPV6,
+    };
+    BOTH.lines()
+        .chain(own.lines())
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split(' ').map(|word| family.filled_in(word)).collect())
+        .collect()
+}
