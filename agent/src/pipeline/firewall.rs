@@ -2,4 +2,7 @@
 
 pub mod change;
 mod getopt;
+mod names;
 pub mod nft;
+pub mod program;
+pub mod tools;
