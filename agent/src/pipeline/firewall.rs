@@ -7,8 +7,10 @@ pub mod netlink;
 
 mod getopt;
 pub mod iptables;
+mod names;
 pub mod nft;
 pub mod program;
+pub mod tools;
 
 pub mod assess;
 pub mod disguise;

@@ -20,6 +20,7 @@ pub(super) fn backend_word(backend: Backend) -> &'static str {
         Backend::Ufw => "ufw",
         Backend::Firewalld => "firewalld",
         Backend::Service => "service",
+        Backend::Kernel => "kernel",
     }
 }
 

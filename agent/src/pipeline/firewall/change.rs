@@ -22,6 +22,8 @@ pub enum Backend {
     Firewalld,
     /// A service that loads or drops a whole ruleset.
     Service,
+    /// A setting or a module of the kernel on which packet filters depend.
+    Kernel,
 }
 
 /// The protocol family of a table.

@@ -5,8 +5,6 @@
 pub(super) enum Takes {
     Nothing,
     Value,
-    /// Only one that is attached: `--now=x`.
-    OptionalValue,
 }
 
 /// An option: its letter, if it has one, and its name.
@@ -107,8 +105,8 @@ fn long_option<'r, 'a>(
     let option = named(name, known)?;
     match (option.takes, attached, rest) {
         (Takes::Nothing, Some(_), _) => Err(format!("--{} takes no value", option.name)),
-        (Takes::Nothing | Takes::OptionalValue, value, _) => {
-            parsed.options.push((option.name, value));
+        (Takes::Nothing, None, _) => {
+            parsed.options.push((option.name, None));
             Ok(rest)
         }
         (Takes::Value, Some(value), _) => {
@@ -154,8 +152,7 @@ fn short_options<'r, 'a>(
         };
         match (option.takes, letters.is_empty(), rest) {
             (Takes::Nothing, _, _) => parsed.options.push((option.name, None)),
-            (Takes::OptionalValue, true, _) => parsed.options.push((option.name, None)),
-            (Takes::Value | Takes::OptionalValue, false, _) => {
+            (Takes::Value, false, _) => {
                 parsed.options.push((option.name, Some(letters)));
                 return Ok(rest);
             }

@@ -15,7 +15,6 @@ mod expression;
 mod field_names;
 mod keyword;
 mod matching;
-mod names;
 mod place;
 mod rule;
 mod statement;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use crate::pipeline::firewall::change::{Addresses, Element, Ports, Protocol, Target};
+use crate::pipeline::firewall::names;
 
-use super::names;
 use super::stop::{Result, Stop};
 use super::token::{Kind, Token};
 use super::value::{Data, Item, Part, SetElement, Value, Verdict};

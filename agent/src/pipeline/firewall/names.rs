@@ -1,4 +1,4 @@
-//! Names of protocols and ports. nft asks the host's `/etc/protocols` and `/etc/services`; these are the names that
+//! Names of protocols and ports. The tools ask the host's `/etc/protocols` and `/etc/services`; these are the names that
 //! Debian's package netbase has for what is worth a firewall rule.
 
 use crate::pipeline::firewall::change::Protocol;
