@@ -2,10 +2,16 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
 use nix::sched::{CloneFlags, unshare};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use wallwatch::host::netfilter::{Listener, RECEIVE_BUFFER_BYTES, Received, snapshot};
 use wallwatch::pipeline::exec::Time;
 use wallwatch::pipeline::firewall::change::{self, FirewallChange};
@@ -13,7 +19,7 @@ use wallwatch::pipeline::firewall::netlink::snapshot::{Snapshot, diff};
 use wallwatch::pipeline::firewall::netlink::{Limits, Transaction, Transactions};
 
 use super::can_run;
-use crate::harness::data;
+use crate::harness::{PATIENCE, data};
 
 #[path = "../netfilter_data.rs"]
 mod netfilter_data;
@@ -28,15 +34,15 @@ use show_change::show;
 
 /// Runs `test` in a thread that is alone in a network namespace, within a runtime. Whatever it starts is in
 /// the namespace, too.
-pub(super) fn in_own_namespace(test: impl FnOnce() + Send + 'static) {
+pub(super) fn in_own_namespace(test: impl FnOnce(&Runtime) + Send + 'static) {
     let thread = thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).expect("make a network namespace");
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
+            .enable_all()
             .build()
             .expect("make a runtime");
         let _within = runtime.enter();
-        test();
+        test(&runtime);
     });
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
@@ -141,7 +147,7 @@ fn each_command_is_told_as_the_changes_that_it_makes() {
     if !can_run("each_command_is_told_as_the_changes_that_it_makes") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let path = data().join("netfilter.txt");
         let mut cases = netfilter_data::parse(&fs::read_to_string(&path).unwrap());
         assert!(cases.len() > 40);
@@ -191,7 +197,7 @@ fn a_transaction_names_the_thread_that_made_it() {
     if !can_run("a_transaction_names_the_thread_that_made_it") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let mut ear = Ear::open(RECEIVE_BUFFER_BYTES);
         let mut tool = Command::new("nft")
             .args(["add", "table", "inet", "t"])
@@ -213,12 +219,108 @@ fn a_transaction_names_the_thread_that_made_it() {
     });
 }
 
+/// Changes nf_tables without any tool: a batch that adds one table (`nfnetlink_rcv_batch`,
+/// `net/netfilter/nfnetlink.c`).
+fn add_table_by_hand(name: &str) {
+    const BATCH_BEGIN: u16 = 0x10;
+    const BATCH_END: u16 = 0x11;
+    const NEWTABLE: u16 = 10 << 8;
+    /// `NLM_F_REQUEST`, `NLM_F_CREATE`
+    const FLAGS: u16 = 0x1 | 0x400;
+    let mut attribute = Vec::new();
+    attribute.extend_from_slice(&(5 + name.len() as u16).to_ne_bytes());
+    attribute.extend_from_slice(&1_u16.to_ne_bytes());
+    attribute.extend_from_slice(name.as_bytes());
+    attribute.push(0);
+    attribute.resize(attribute.len().next_multiple_of(4), 0);
+    let mut batch = Vec::new();
+    for (kind, family, resource, body) in [
+        (BATCH_BEGIN, 0, 10, &[][..]),
+        (NEWTABLE, 2, 0, &attribute[..]),
+        (BATCH_END, 0, 10, &[][..]),
+    ] {
+        batch.extend_from_slice(&(20 + body.len() as u32).to_ne_bytes());
+        batch.extend_from_slice(&kind.to_ne_bytes());
+        batch.extend_from_slice(&FLAGS.to_ne_bytes());
+        batch.extend_from_slice(&[0; 8]);
+        batch.extend_from_slice(&[family, 0, 0, resource]);
+        batch.extend_from_slice(body);
+    }
+    let socket = Socket::new(NETLINK_NETFILTER).unwrap();
+    let kernel = SocketAddr::new(0, 0);
+    assert_eq!(socket.send_to(&batch, &kernel, 0).unwrap(), batch.len());
+}
+
+#[test]
+fn a_change_without_a_tool_names_the_thread_and_not_its_process() {
+    if !can_run("a_change_without_a_tool_names_the_thread_and_not_its_process") {
+        return;
+    }
+    in_own_namespace(|_| {
+        let mut ear = Ear::open(RECEIVE_BUFFER_BYTES);
+        add_table_by_hand("t");
+        let heard = ear.hear();
+        let thread_id = nix::unistd::gettid().as_raw().cast_unsigned();
+        assert_ne!(thread_id, std::process::id());
+        assert_eq!(heard[0].thread_id, thread_id);
+        assert_eq!(
+            changes(&heard).iter().map(show).collect::<Vec<_>>(),
+            ["Nftables Ipv4 t: AddTable"]
+        );
+        assert_eq!(run("nft list tables").trim(), "table ip t");
+    });
+}
+
+/// Whoever may send to the socket is not taken for the kernel.
+#[test]
+fn a_datagram_of_a_process_is_refused() {
+    if !can_run("a_datagram_of_a_process_is_refused") {
+        return;
+    }
+    in_own_namespace(|_| {
+        let mut listener = Listener::open(RECEIVE_BUFFER_BYTES).unwrap();
+        let forger = Socket::new(NETLINK_NETFILTER).unwrap();
+        // The first socket of a process has its id as its port (`netlink_autobind`, `net/netlink/af_netlink.c`).
+        let target = SocketAddr::new(std::process::id(), 0);
+        let sent = forger.send_to(&[0; 20], &target, 0);
+        let received = listener.receive().unwrap();
+        match sent {
+            Ok(_) => assert_eq!(received, Received::Refused),
+            Err(error) => panic!("send to {target:?}: {error}"),
+        }
+        assert_eq!(listener.counters().refused, 1);
+        assert_eq!(listener.receive().unwrap(), Received::Nothing);
+    });
+}
+
+#[test]
+fn whoever_waits_is_woken() {
+    if !can_run("whoever_waits_is_woken") {
+        return;
+    }
+    in_own_namespace(|runtime| {
+        let mut ear = Ear::open(RECEIVE_BUFFER_BYTES);
+        for table in ["t", "u"] {
+            assert!(ear.hear().is_empty());
+            let tool = Command::new("nft")
+                .args(["add", "table", "ip", table])
+                .spawn();
+            let mut tool = tool.expect("start nft (package nftables)");
+            let woken =
+                runtime.block_on(async { timeout(PATIENCE, ear.listener.readable()).await });
+            woken.expect("it is woken").unwrap();
+            assert!(tool.wait().unwrap().success());
+            assert_eq!(ear.hear().len(), 1);
+        }
+    });
+}
+
 #[test]
 fn nft_monitor_counts_the_same_events() {
     if !can_run("nft_monitor_counts_the_same_events") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("monitor");
         let mut monitor = Command::new("nft")
@@ -239,9 +341,7 @@ fn nft_monitor_counts_the_same_events() {
             let text = fs::read_to_string(&log).unwrap();
             text.matches("delete table").count() >= 1 && text.trim_end().ends_with("(nft)")
         };
-        while !wait_for_flush() {
-            thread::yield_now();
-        }
+        wait_until("the flush is told", wait_for_flush);
         let before = fs::read_to_string(&log).unwrap().len();
         ear.hear();
         run(
@@ -281,12 +381,21 @@ fn nft_monitor_counts_the_same_events() {
 }
 
 /// What `nft monitor` wrote behind `before`, once it holds so many transactions.
-fn wait_for_generations(log: &std::path::Path, before: usize, count: usize) -> String {
-    loop {
-        let text = fs::read_to_string(log).unwrap()[before..].to_owned();
-        if text.matches("# new generation").count() >= count {
-            return text;
+fn wait_for_generations(log: &Path, before: usize, count: usize) -> String {
+    let text = || fs::read_to_string(log).unwrap()[before..].to_owned();
+    wait_until("every transaction is told", || {
+        text().matches("# new generation").count() >= count
+    });
+    text()
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let pause = Duration::from_millis(5);
+    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        if holds() {
+            return;
         }
-        thread::yield_now();
+        thread::sleep(pause);
     }
+    panic!("not in time: {what}");
 }

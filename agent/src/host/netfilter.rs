@@ -18,8 +18,8 @@ use crate::pipeline::firewall::netlink::{Datagram, Listing, Message, Ruleset, Se
 /// `NFNLGRP_NFTABLES`, `include/uapi/linux/netfilter/nfnetlink.h`
 const GROUP_NFTABLES: u32 = 7;
 
-/// What the kernel keeps for the agent until it reads. A rule takes about 1 KiB there, so this is room for a
-/// transaction of some 8,000 rules, more than most hosts have in all.
+/// What the kernel keeps for the agent until it reads; it doubles the number, for its own overhead
+/// (`socket(7)`). A transaction of 20,000 rules of one port each was seen to fit.
 pub const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 
 /// Longest datagram: `nf_tables_commit` puts messages together up to a page of `NLMSG_GOODSIZE`, at most 8 KiB,

@@ -51,7 +51,7 @@ fn namespaces_with_an_id_are_heard_and_kept_apart() {
     if !can_run("namespaces_with_an_id_are_heard_and_kept_apart") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let others = [Other::make(Some(1)), Other::make(Some(2))];
         let unknown = Other::make(None);
         let mut ear = Ear::open(RECEIVE_BUFFER_BYTES);

@@ -13,7 +13,7 @@ fn after_an_overrun_a_listing_tells_what_was_missed() {
     if !can_run("after_an_overrun_a_listing_tells_what_was_missed") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         // The kernel doubles it, and keeps some of it for itself (`socket(7)`).
         let mut ear = Ear::open(4096);
         run("nft 'add table ip t; add chain ip t c; add rule ip t c tcp dport 22 accept'");
@@ -56,7 +56,7 @@ fn the_default_buffer_holds_thousands_of_rules() {
     if !can_run("the_default_buffer_holds_thousands_of_rules") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let mut ear = Ear::open(RECEIVE_BUFFER_BYTES);
         run("nft 'add table ip t; add chain ip t c'");
         load_rules("accept");

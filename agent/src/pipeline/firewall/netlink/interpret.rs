@@ -14,6 +14,8 @@ use crate::pipeline::firewall::change::{Backend, Rule, Target};
 mod conditions;
 mod targets;
 mod test;
+#[cfg(test)]
+mod tests;
 
 pub(super) use conditions::{Condition, Conditions, Values};
 pub(super) use targets::endpoint;

@@ -149,7 +149,9 @@ impl Transactions {
         if !self.namespaces.contains_key(&nsid) {
             self.make_room();
         }
-        let namespace = self.namespaces.entry(nsid).or_default();
+        let may_lack = self.counters.overruns > 0;
+        let namespace = self.namespaces.entry(nsid);
+        let namespace = namespace.or_insert_with(|| Namespace::begun(may_lack, now));
         namespace.latest = now;
         namespace
     }
@@ -175,9 +177,12 @@ impl Transactions {
     /// nothing is known any more. [`adopt`](Self::adopt) is to follow, with a new listing.
     pub fn handle_overrun(&mut self) {
         self.counters.overruns += 1;
-        self.namespaces.retain(|nsid, _| nsid.is_none());
-        let own = self.namespaces.entry(None).or_default();
-        own.incomplete = true;
+        for (nsid, namespace) in &mut self.namespaces {
+            namespace.incomplete = true;
+            if nsid.is_some() {
+                *namespace = Namespace::begun(true, namespace.latest);
+            }
+        }
     }
 
     /// Takes over a listing of the agent's own namespace, and gives what it has that was not known. Datagrams
@@ -197,6 +202,15 @@ impl Transactions {
 }
 
 impl Namespace {
+    /// `incomplete`: messages of its first transaction may have been lost.
+    fn begun(incomplete: bool, latest: Time) -> Self {
+        Self {
+            incomplete,
+            latest,
+            ..Self::default()
+        }
+    }
+
     fn end(&mut self, nsid: Option<i32>, generation: &Generation, time: Time) -> Transaction {
         self.ruleset.settle();
         let pending = std::mem::take(&mut self.pending);
