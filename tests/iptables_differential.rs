@@ -53,8 +53,10 @@ const PARAMETER_PROBLEM: i32 = 2;
 #[test]
 fn the_nft_programs_read_command_lines_as_we_do() {
     in_a_namespace(|| {
-        compare("iptables-nft");
-        compare("ip6tables-nft");
+        for program in ["iptables-nft", "ip6tables-nft"] {
+            compare(program);
+            compare_saved(program);
+        }
     });
 }
 
@@ -65,6 +67,7 @@ fn the_legacy_programs_read_command_lines_as_we_do() {
             let listing = run(program, &["-S"]);
             if listing.status.success() {
                 compare(program);
+                compare_saved(program);
             } else {
                 let why = String::from_utf8_lossy(&listing.stderr).into_owned();
                 eprintln!("NOT COMPARED with {program}: this kernel has no legacy tables: {why}");
@@ -274,9 +277,60 @@ fn one_by_one(side: &Side) -> Vec<Side> {
     each.map(Some).collect()
 }
 
+/// A ruleset that takes what the text format has.
+const RULESET: &str = "# a comment
+*filter
+:INPUT DROP [3:180]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT
+:OPEN - [0:0]
+:INPUTS - [0:0]
+[7:420] -A INPUT -p tcp --dpor 636 -m comment --comment \"an \\\"open\\\" \\\\ door\" -j ACCEPT
+
+-A INPUT -i lo -m comment --comment \"\" -j OPEN
+-A OPEN -p \"udp\" -m multiport --dports 53,123:124 -g INPUTS
+-I INPUT 2 -m conntrack --ctstate NEW -j LOG --log-prefix \"new: \"
+COMMIT
+*nat
+-A POSTROUTING -o eth0 -j MASQUERADE
+COMMIT
+";
+
+/// What the program saves of a ruleset reads like the ruleset.
+fn compare_saved(program: &str) {
+    restore(program, RULESET);
+    let saved = run(&format!("{program}-save"), &[]);
+    assert!(saved.status.success(), "{program}-save: {saved:?}");
+    let (written, saved) = (
+        rules_of(program, RULESET.as_bytes()),
+        rules_of(program, &saved.stdout),
+    );
+    assert_eq!(written, saved, "{program}");
+    assert_eq!(written.len(), 5, "{program}: {written:?}");
+}
+
+/// The rules of a text by table and chain, without an order.
+fn rules_of(program: &str, text: &[u8]) -> Vec<String> {
+    let identity = XtablesProgram::from_name(program.as_bytes()).expect("a program of the family");
+    let restored = parse_restore(identity, true, text);
+    assert_eq!(restored.fault, None, "{}", String::from_utf8_lossy(text));
+    let mut rules: Vec<String> = Vec::new();
+    for change in &restored.changes {
+        if let Operation::AddRule { rule, .. } = &change.operation {
+            let place = (&change.table, &change.chain);
+            rules.extend(
+                normal_forms(rule)
+                    .iter()
+                    .map(|form| format!("{place:?} {form}")),
+            );
+        }
+    }
+    rules.sort();
+    rules
+}
+
 /// The tables as every command line finds them: empty, but for a chain `OPEN` in each.
 fn reset(program: &str) {
-    let restore = format!("{program}-restore");
     let mut text = String::new();
     for (table, chains) in TABLES {
         text += &format!("*{table}\n");
@@ -285,6 +339,11 @@ fn reset(program: &str) {
         }
         text += ":OPEN -\nCOMMIT\n";
     }
+    restore(program, &text);
+}
+
+fn restore(program: &str, text: &str) {
+    let restore = format!("{program}-restore");
     let mut child = Command::new(&restore)
         .stdin(Stdio::piped())
         .spawn()

@@ -189,6 +189,28 @@ fn a_match_can_be_used_again() {
     assert_eq!(rule.target, Some(Target::Accept));
 }
 
+/// As many words as a command line can have; each is looked at a bounded number of times.
+#[test]
+fn a_long_command_line_is_read_like_a_short_one() {
+    const N_WORDS: usize = 60_000;
+    let mut words: Vec<&[u8]> = vec![b"-A", b"INPUT", b"-p", b"tcp"];
+    for n in 0..N_WORDS / 4 {
+        words.push(b"-m");
+        words.push([&b"tcp"[..], b"comment", b"policy"][n % 3]);
+        words.extend([&b"-t"[..], b"mangle"]);
+    }
+    words.extend([&b"--reqid"[..], b"1"].repeat(N_WORDS / 2));
+    assert!(matches!(
+        parse(program("iptables"), &words),
+        Command::Rejected { .. }
+    ));
+    let many = format!(
+        "iptables -A INPUT -s {}10.0.0.0/8",
+        "10.0.0.1,".repeat(N_WORDS)
+    );
+    assert_eq!(rule(&many).sources.unwrap().value.len(), N_WORDS + 1);
+}
+
 /// Words that lead far into the parser, among any others.
 fn word() -> impl Strategy<Value = Vec<u8>> {
     let known = proptest::sample::select(vec![
