@@ -88,7 +88,7 @@ fn every_way_past_a_command_line_rule_is_found() {
     if !can_run("every_way_past_a_command_line_rule_is_found") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let mut lines = Vec::new();
         for group in GROUPS {
             let folder = tempfile::tempdir().unwrap();
@@ -127,7 +127,7 @@ fn what_only_reads_or_was_not_done_is_silent() {
     if !can_run("what_only_reads_or_was_not_done_is_silent") {
         return;
     }
-    in_own_namespace(|| {
+    in_own_namespace(|_| {
         let folder = tempfile::tempdir().unwrap();
         run(
             "iptables -A INPUT -p tcp --dport 22 -j ACCEPT; iptables -A INPUT -j DROP",
