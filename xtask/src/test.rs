@@ -9,8 +9,14 @@ use crate::setup;
 use crate::vm::Series;
 use crate::{cmd, ebpf, fuzz, tidy, vm};
 
-/// The tests of evasions, as a filter of the test harness.
-const EVASIONS: &str = "kernel::evasions";
+/// What a guest without hardware support takes too long for: half a minute for a test. As filters of the test
+/// harness.
+const LONG_IN_GUESTS: [&str; 4] = [
+    "kernel::evasions",
+    "kernel::flood",
+    "kernel::netfilter",
+    "kernel::tamper",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -92,7 +98,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         step("other kernels", || other_kernels(options.full, install))?;
         if !options.full {
             left_out.push("kernels between the oldest and the newest; long fuzzing");
-            left_out.push("evasions on the oldest and the newest kernel");
+            left_out
+                .push("evasions, floods and the tamper layer on the oldest and the newest kernel");
         }
     }
     for what in left_out {
@@ -125,8 +132,8 @@ fn other_kernels(all: bool, install: bool) -> anyhow::Result<()> {
     } else {
         vec![Series::OLDEST, Series::NEWEST]
     };
-    // A guest without hardware support takes half a minute for a test.
-    let skip = (!all).then(|| EVASIONS.to_owned());
+    let skipped: &[&str] = if all { &[] } else { &LONG_IN_GUESTS };
+    let skip = skipped.iter().map(|filter| (*filter).to_owned()).collect();
     vm::run(&vm::Options {
         skip,
         ..vm::Options::of(kernels)

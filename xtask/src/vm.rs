@@ -73,9 +73,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILTER", default_value = FILTER)]
     pub(crate) filter: String,
 
-    /// Which of these tests not to run
+    /// Which of these tests not to run; repeat for several
     #[arg(long, value_name = "FILTER")]
-    pub(crate) skip: Option<String>,
+    pub(crate) skip: Vec<String>,
 
     /// Download nothing: only kernels that are already unpacked
     #[arg(long, conflicts_with = "refresh")]
@@ -107,7 +107,7 @@ impl Options {
             write_docs: false,
             timeout_s: TIMEOUT_S,
             filter: FILTER.to_owned(),
-            skip: None,
+            skip: Vec::new(),
             offline: false,
             refresh: false,
             keep: false,
@@ -118,7 +118,7 @@ impl Options {
     /// What the test harness is told to run.
     fn selection(&self) -> Vec<String> {
         let mut selection = vec![self.filter.clone()];
-        if let Some(skip) = &self.skip {
+        for skip in &self.skip {
             selection.extend(["--skip".to_owned(), skip.clone()]);
         }
         selection

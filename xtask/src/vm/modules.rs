@@ -49,8 +49,25 @@ const WANTED: [&str; 19] = [
     "veth",
 ];
 
-/// Modules of their own on older kernels only; since 5.17 nf_tables has its own counters.
-const WANTED_IF_PRESENT: [&str; 1] = ["nft_counter"];
+/// What only some tests ask for, or only older kernels have as modules: since 5.17 nf_tables has its own counters.
+const WANTED_IF_PRESENT: [&str; 16] = [
+    "iptable_raw",
+    "nft_counter",
+    "nft_limit",
+    "nft_log",
+    "nft_masq",
+    "nft_nat",
+    "nft_queue",
+    "nft_redir",
+    "nft_reject_ipv4",
+    "nft_tproxy",
+    "xt_CT",
+    "xt_LOG",
+    "xt_REDIRECT",
+    "xt_limit",
+    "xt_mark",
+    "xt_nat",
+];
 
 impl Selection {
     pub(crate) fn read(modules_dir: &Path) -> Result<Self> {

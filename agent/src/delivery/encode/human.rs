@@ -111,14 +111,19 @@ pub fn finding(finding: &Finding) -> String {
 }
 
 fn begun_at(origin: &Origin) -> String {
-    let mut text = origin.kind.as_str().to_owned();
-    if let Some(exe) = &origin.exe {
-        let _ = write!(text, ": {} ({})", field(exe), origin.process.tgid);
-    }
-    if let Some(unit) = &origin.unit {
-        let _ = write!(text, ", {}", field(unit.as_bytes()));
-    }
-    text
+    let Origin {
+        kind,
+        process,
+        exe,
+        unit,
+    } = origin;
+    let exe = exe.as_ref().map_or_else(String::new, |exe| {
+        format!(": {} ({})", field(exe), process.tgid)
+    });
+    let unit = unit
+        .as_ref()
+        .map_or_else(String::new, |unit| format!(", {}", field(unit.as_bytes())));
+    format!("{}{exe}{unit}", kind.as_str())
 }
 
 /// What was lost, when, why, whose, and what could be brought back.
