@@ -317,6 +317,13 @@ impl Agent {
         self.said.join("\n")
     }
 
+    /// Waits until the agent says that in its log.
+    pub(crate) fn wait_for_log(&mut self, words: &str) {
+        if !self.log_text().contains(words) {
+            self.wait_until_said(&[words]);
+        }
+    }
+
     fn wait_until_said(&mut self, words: &[&str]) {
         while let Ok(line) = self.log.recv_timeout(PATIENCE) {
             let found = words.iter().any(|word| line.contains(word));
@@ -328,7 +335,7 @@ impl Agent {
         let text = self.log_text();
         // The test fails in the next line; the process must not outlive it.
         drop(self.child.kill());
-        panic!("the agent did not start; it said:\n{text}");
+        panic!("the agent did not say {words:?}, but:\n{text}");
     }
 }
 

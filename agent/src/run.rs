@@ -270,8 +270,19 @@ impl Agent {
             return;
         };
         self.told.say(&counters, &self.source, &self.pipeline);
+        self.check_attached();
         if let Some(loss) = self.source.loss(&counters, clock::now()) {
             self.tell(&loss, &counters);
+        }
+    }
+
+    fn check_attached(&mut self) {
+        match self.source.sensor_mut().check_attached() {
+            Ok(false) => {}
+            Ok(true) => tracing::error!("somebody took off a kernel program; it is back"),
+            Err(error) => {
+                tracing::error!("somebody took off a kernel program, which stays off: {error:#}");
+            }
         }
     }
 

@@ -25,6 +25,7 @@ use super::ring::Rings;
 use super::shares::Shares;
 use super::urgent;
 use crate::config::SensorSettings;
+use xtables::XtablesWatch;
 
 mod failed;
 mod xtables;
@@ -129,7 +130,8 @@ pub struct Sensor {
     counters_rescue: PerCpuArray<MapData, u64>,
     sight: Sight,
     watches_failed_execs: bool,
-    sees_xtables: bool,
+    /// `None` where calls that replace a table of x_tables are not recorded.
+    xtables: Option<XtablesWatch>,
 }
 
 /// What holds a program on its tracepoint.
@@ -162,7 +164,10 @@ impl Sensor {
             }
             None => (attach_classic(&mut ebpf)?, Sight::Classic),
         };
-        let sees_xtables = offsets.is_some() && xtables::attach(&mut ebpf);
+        let xtables = match &offsets {
+            Some(_) => XtablesWatch::attach(&mut ebpf),
+            None => None,
+        };
         let mut failed_links = Vec::new();
         if settings.failed_execs {
             failed_links = failed::attach(&mut ebpf);
@@ -188,7 +193,7 @@ impl Sensor {
             counters_rescue,
             sight,
             watches_failed_execs,
-            sees_xtables,
+            xtables,
         };
         Ok((sensor, rings))
     }
@@ -217,9 +222,12 @@ impl Sensor {
         self.watches_failed_execs
     }
 
-    /// Whether calls that replace a table of x_tables are recorded.
-    pub fn sees_xtables(&self) -> bool {
-        self.sees_xtables
+    /// Whether somebody had taken off a program, which is put back. Only the one on a cgroup lets that be done.
+    pub fn check_attached(&mut self) -> anyhow::Result<bool> {
+        let Some(xtables) = &mut self.xtables else {
+            return Ok(false);
+        };
+        xtables.check(&mut self.ebpf)
     }
 
     /// The running processes, as records of their latest execs, one after the other. `None` when the kernel

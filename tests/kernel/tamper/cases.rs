@@ -304,7 +304,7 @@ pub(super) const QUIET: &[&str] = &[
     "ip6tables-save",
     "nft list ruleset",
     "nft -c 'add table inet x'",
-    "iptables-translate -A INPUT -j ACCEPT",
+    "xtables-nft-multi iptables-translate -A INPUT -j ACCEPT",
     "iptables --version",
     "iptables -A INPUT --no-such-option 1 -j ACCEPT || true",
     "iptables -A INPUT -m comment --comment 'ACCEPT tcp --dport 636 &>/dev/null' -p tcp --dport 6066 -j DROP",

@@ -116,7 +116,7 @@ fn add_accounts(tree: &mut Tree) {
         ),
         (
             "services",
-            "ssh 22/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp\nhttps 443/tcp\n",
+            "ssh 22/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp\nhttps 443/tcp\nldaps 636/tcp\n",
         ),
     ] {
         tree.file(&format!("etc/{name}"), 0o644, text);
