@@ -7,6 +7,7 @@ mod cli;
 mod doctor;
 mod harness;
 mod kernel;
+mod nft_differential;
 mod procfs;
 mod replay;
 #[path = "stub/tiny_elf.rs"]

@@ -15,6 +15,8 @@ use super::value::{self, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Target(Target),
+    /// It answers TCP alone.
+    TcpReset,
     /// It lets only some packets go on, as written.
     Condition(Vec<u8>),
     /// It counts.
@@ -191,7 +193,10 @@ fn quota(cursor: &mut Cursor<'_>) -> Result<()> {
 fn reject(cursor: &mut Cursor<'_>) -> Result<Effect> {
     if cursor.eat("with") {
         match cursor.eat_any(&["icmp", "icmpv6", "icmpx", "tcp"]) {
-            Some("tcp") => cursor.expect("reset")?,
+            Some("tcp") => {
+                cursor.expect("reset")?;
+                return Ok(Effect::TcpReset);
+            }
             Some(_) => {
                 cursor.eat("type");
                 if cursor.number().is_err() {

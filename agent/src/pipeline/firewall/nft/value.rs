@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::expression;
 use super::keyword;
-use super::stop::Result;
+use super::stop::{Result, Stop};
 use super::token::{Kind, Token};
 
 /// Operators that compute.
@@ -79,7 +79,11 @@ enum Reading {
 
 fn value<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Value<'a>> {
     if reading == Reading::Constant && cursor.is_at("{") {
-        return Ok(Value::Set(set(cursor)?));
+        let elements = set(cursor)?;
+        return match elements.is_empty() {
+            true => Err(Stop::refused(format_args!("a set without an element"))),
+            false => Ok(Value::Set(elements)),
+        };
     }
     if reading == Reading::Constant && cursor.is_at("@") {
         return Ok(Value::Named(set_reference(cursor)?));
@@ -165,9 +169,18 @@ fn element_data<'a>(cursor: &mut Cursor<'a>) -> Result<Data<'a>> {
 
 /// Time-outs, comments and the statements that count and limit for an element of its own.
 fn element_options(cursor: &mut Cursor<'_>) -> Result<()> {
-    while let Some(option) = cursor.eat_any(&[
-        "timeout", "expires", "comment", "counter", "limit", "quota", "last", "ct",
-    ]) {
+    const OPTIONS: &[&str] = &[
+        "timeout", "expires", "comment", "counter", "limit", "quota", "last",
+    ];
+    loop {
+        if cursor.is_at("ct") && cursor.peek_behind(1).is_some_and(|next| next.is("count")) {
+            cursor.take();
+            skip_stateful(cursor)?;
+            continue;
+        }
+        let Some(option) = cursor.eat_any(OPTIONS) else {
+            return Ok(());
+        };
         match option {
             "timeout" | "expires" | "comment" => {
                 if cursor.string().is_err() {
@@ -177,7 +190,6 @@ fn element_options(cursor: &mut Cursor<'_>) -> Result<()> {
             _ => skip_stateful(cursor)?,
         }
     }
-    Ok(())
 }
 
 /// What stands behind `counter`, `limit` and the like of an element: words, numbers and `/`.
