@@ -59,7 +59,6 @@ const STATES: &[&str] = &[
 const OTHERS: &[&str] = &[
     "meta mark 0x1",
     "meta skuid 1000",
-    "meta nfproto ipv4",
     "ct mark 0x10",
     "limit rate 10/minute burst 5 packets",
     "limit rate over 10 mbytes/second",
@@ -82,7 +81,7 @@ const OTHERS: &[&str] = &[
     "rt classid 1",
     "numgen inc mod 2 0",
     "ip saddr . tcp dport { 10.0.0.1 . 22 }",
-    "@nh,96,32 0xa000001",
+    "@nh,97,15 0x5",
     "meta length > 100",
     "ct helper \"ftp\"",
     "socket transparent 1",

@@ -31,21 +31,8 @@ pub(super) fn restrict(rule: &mut Rule, comparison: Comparison<'_, '_>) -> Resul
 
 /// A field of TCP's header is looked for in TCP alone.
 pub(super) fn imply_protocol(rule: &mut Rule, field: Field) {
-    let protocol = match field {
-        Field::SourcePort(protocol) | Field::DestinationPort(protocol) => protocol,
-        Field::Header(protocol) => Some(protocol),
-        Field::Protocol
-        | Field::SourceIpv4
-        | Field::SourceIpv6
-        | Field::DestinationIpv4
-        | Field::DestinationIpv6
-        | Field::InInterface
-        | Field::OutInterface
-        | Field::State
-        | Field::Other => None,
-    };
     if rule.protocol.is_none() {
-        rule.protocol = protocol.map(plain);
+        rule.protocol = field.implied_protocol().map(plain);
     }
 }
 
@@ -53,7 +40,7 @@ pub(super) fn imply_protocol(rule: &mut Rule, field: Field) {
 pub(super) fn can_be_port(field: Field) -> bool {
     matches!(
         field,
-        Field::SourcePort(_) | Field::DestinationPort(_) | Field::Other
+        Field::SourcePort(_) | Field::DestinationPort(_) | Field::Header(_) | Field::Other
     )
 }
 

@@ -106,7 +106,7 @@ fn verdict_map(
     read: &mut WithParts,
 ) -> Result<()> {
     matching::imply_protocol(&mut read.rule, field);
-    if field == Field::Other {
+    if matches!(field, Field::Other | Field::Header(_)) {
         read.rule.other_matches.push(expression);
     }
     let map = match value::compared(cursor)? {
