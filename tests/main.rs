@@ -8,6 +8,7 @@ mod doctor;
 mod harness;
 mod iptables_differential;
 mod kernel;
+mod nft_differential;
 mod procfs;
 mod replay;
 #[path = "stub/tiny_elf.rs"]

@@ -161,11 +161,6 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// Goes back to a place that was passed.
-    pub(super) fn return_to(&mut self, place: usize) {
-        self.at = self.at.min(place);
-    }
-
     /// What was taken since `place`, as one text.
     pub(super) fn text_since(&self, place: usize) -> Vec<u8> {
         text_of(self.tokens.get(place..self.at).unwrap_or_default())

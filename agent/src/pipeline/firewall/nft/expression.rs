@@ -30,6 +30,30 @@ pub(super) enum Field {
     Other,
 }
 
+impl Field {
+    /// The protocol in which alone the field is looked for.
+    pub(super) fn implied_protocol(self) -> Option<Protocol> {
+        match self {
+            Self::SourcePort(protocol) | Self::DestinationPort(protocol) => protocol,
+            Self::Header(protocol) => Some(protocol),
+            Self::Protocol
+            | Self::SourceIpv4
+            | Self::SourceIpv6
+            | Self::DestinationIpv4
+            | Self::DestinationIpv6
+            | Self::InInterface
+            | Self::OutInterface
+            | Self::State
+            | Self::Other => None,
+        }
+    }
+
+    /// What is left of the field when it is no longer plain.
+    fn not_plain(self) -> Self {
+        self.implied_protocol().map_or(Self::Other, Self::Header)
+    }
+}
+
 /// Protocol number of UDP-Lite and DCCP. <https://www.iana.org/assignments/protocol-numbers>
 const UDPLITE: Protocol = Protocol(136);
 const DCCP: Protocol = Protocol(33);
@@ -48,8 +72,9 @@ pub(super) fn is_at_expression(cursor: &Cursor<'_>) -> bool {
 pub(super) fn expression(cursor: &mut Cursor<'_>) -> Result<Field> {
     let mut field = computed(cursor)?;
     while cursor.eat(".") {
-        computed(cursor)?;
-        field = Field::Other;
+        let next = computed(cursor)?;
+        let implied = field.implied_protocol().or(next.implied_protocol());
+        field = implied.map_or(Field::Other, Field::Header);
     }
     Ok(field)
 }
@@ -58,7 +83,7 @@ fn computed(cursor: &mut Cursor<'_>) -> Result<Field> {
     let mut field = primary(cursor)?;
     while cursor.eat_any(&["&", "|", "^", "<<", ">>"]).is_some() {
         super::value::mask(cursor)?;
-        field = Field::Other;
+        field = field.not_plain();
     }
     Ok(field)
 }

@@ -31,21 +31,8 @@ pub(super) fn restrict(rule: &mut Rule, comparison: Comparison<'_, '_>) -> Resul
 
 /// A field of TCP's header is looked for in TCP alone.
 pub(super) fn imply_protocol(rule: &mut Rule, field: Field) {
-    let protocol = match field {
-        Field::SourcePort(protocol) | Field::DestinationPort(protocol) => protocol,
-        Field::Header(protocol) => Some(protocol),
-        Field::Protocol
-        | Field::SourceIpv4
-        | Field::SourceIpv6
-        | Field::DestinationIpv4
-        | Field::DestinationIpv6
-        | Field::InInterface
-        | Field::OutInterface
-        | Field::State
-        | Field::Other => None,
-    };
     if rule.protocol.is_none() {
-        rule.protocol = protocol.map(plain);
+        rule.protocol = field.implied_protocol().map(plain);
     }
 }
 
@@ -53,7 +40,7 @@ pub(super) fn imply_protocol(rule: &mut Rule, field: Field) {
 pub(super) fn can_be_port(field: Field) -> bool {
     matches!(
         field,
-        Field::SourcePort(_) | Field::DestinationPort(_) | Field::Other
+        Field::SourcePort(_) | Field::DestinationPort(_) | Field::Header(_) | Field::Other
     )
 }
 
@@ -166,8 +153,14 @@ fn interface(value: &Value<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// The states of `linux/include/uapi/linux/netfilter/nf_conntrack_common.h` that nft knows.
-const STATES: &[&str] = &["invalid", "new", "established", "related", "untracked"];
+/// The connection states and their bits (`ct_state_tbl`, nftables `src/ct.c`).
+const STATES: &[(&str, u64)] = &[
+    ("invalid", 1),
+    ("established", 2),
+    ("related", 4),
+    ("new", 8),
+    ("untracked", 64),
+];
 
 fn states(value: &Value<'_>) -> Result<Option<Vec<Vec<u8>>>> {
     let Some(parts) = convert::parts(value) else {
@@ -176,19 +169,35 @@ fn states(value: &Value<'_>) -> Result<Option<Vec<Vec<u8>>>> {
     let mut states = Vec::new();
     for part in parts {
         match part {
-            Part::One(token) if is_state(*token) => states.push(token.text.to_vec()),
-            Part::One(token) if token.kind == Kind::Word => {
-                return Err(Stop::refused(format_args!(
-                    "`{}` is no connection state",
-                    token.text.escape_ascii()
-                )));
-            }
-            Part::One(_) | Part::Range(..) | Part::Prefix(..) | Part::Opaque => return Ok(None),
+            Part::One(token) => states.append(&mut states_of(*token)?),
+            Part::Range(..) | Part::Prefix(..) | Part::Opaque => return Ok(None),
         }
     }
-    Ok(Some(states))
+    Ok((!states.is_empty()).then_some(states))
 }
 
-fn is_state(token: Token<'_>) -> bool {
-    STATES.iter().any(|state| state.as_bytes() == token.text)
+/// A state by its name, or all of which a number has the bits.
+fn states_of(token: Token<'_>) -> Result<Vec<Vec<u8>>> {
+    let fits = |(name, bit): &&(&str, u64)| match token.kind {
+        Kind::Number(bits) => bits & bit != 0,
+        Kind::Keyword
+        | Kind::Word
+        | Kind::Literal
+        | Kind::Quoted
+        | Kind::Wildcard
+        | Kind::Symbol
+        | Kind::Semicolon
+        | Kind::Newline => name.as_bytes() == token.text,
+    };
+    let found: Vec<_> = STATES.iter().filter(fits).collect();
+    if found.is_empty() && token.kind == Kind::Word {
+        return Err(Stop::refused(format_args!(
+            "`{}` is no connection state",
+            token.text.escape_ascii()
+        )));
+    }
+    Ok(found
+        .iter()
+        .map(|(name, _)| name.as_bytes().to_vec())
+        .collect())
 }

@@ -1,7 +1,7 @@
 //! A rule: its matches and its statements, up to the end of the line.
 
 use crate::pipeline::firewall::change::{
-    FirewallChange, Negatable, Operation, Position, Rule, Target,
+    FirewallChange, Negatable, Operation, Position, Protocol, Rule, Target,
 };
 
 use super::convert;
@@ -10,8 +10,8 @@ use super::expression::{self, Field};
 use super::matching::{self, Comparison};
 use super::place::Place;
 use super::statement;
-use super::stop::Result;
-use super::value::{self, Value};
+use super::stop::{Result, Stop};
+use super::value::{self, Data, SetElement, Value};
 
 /// What the kernel is asked to call a map or a chain that has no name of its own.
 const ANONYMOUS_MAP: &[u8] = b"__map%d";
@@ -51,6 +51,10 @@ fn statement(cursor: &mut Cursor<'_>, place: &Place, read: &mut WithParts) -> Re
     }
     match statement::statement(cursor)? {
         Some(statement::Effect::Target(target)) => decide(&mut read.rule, Some(target)),
+        Some(statement::Effect::TcpReset) => {
+            matching::imply_protocol(&mut read.rule, Field::Header(Protocol::TCP));
+            decide(&mut read.rule, Some(Target::Reject));
+        }
         Some(statement::Effect::Condition(text)) => read.rule.other_matches.push(text),
         Some(statement::Effect::Nothing) => {}
         None => comparison(cursor, place, read)?,
@@ -102,12 +106,19 @@ fn verdict_map(
     read: &mut WithParts,
 ) -> Result<()> {
     matching::imply_protocol(&mut read.rule, field);
-    if field == Field::Other {
+    if matches!(field, Field::Other | Field::Header(_)) {
         read.rule.other_matches.push(expression);
     }
     let map = match value::compared(cursor)? {
         Value::Named(map) => map.to_vec(),
         Value::Set(elements) => {
+            let is_verdict =
+                |element: &SetElement<'_>| matches!(element.data, Some(Data::Verdict(_)));
+            if !elements.iter().all(is_verdict) {
+                return Err(Stop::refused(format_args!(
+                    "a verdict map without a verdict"
+                )));
+            }
             let elements = convert::elements(&elements, matching::can_be_port(field));
             read.before.push(place.change(Operation::AddElements {
                 set: ANONYMOUS_MAP.to_vec(),

@@ -15,6 +15,8 @@ use super::value::{self, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Target(Target),
+    /// It answers TCP alone.
+    TcpReset,
     /// It lets only some packets go on, as written.
     Condition(Vec<u8>),
     /// It counts.
@@ -191,7 +193,10 @@ fn quota(cursor: &mut Cursor<'_>) -> Result<()> {
 fn reject(cursor: &mut Cursor<'_>) -> Result<Effect> {
     if cursor.eat("with") {
         match cursor.eat_any(&["icmp", "icmpv6", "icmpx", "tcp"]) {
-            Some("tcp") => cursor.expect("reset")?,
+            Some("tcp") => {
+                cursor.expect("reset")?;
+                return Ok(Effect::TcpReset);
+            }
             Some(_) => {
                 cursor.eat("type");
                 if cursor.number().is_err() {
@@ -204,12 +209,19 @@ fn reject(cursor: &mut Cursor<'_>) -> Result<Effect> {
     Ok(Effect::Target(Target::Reject))
 }
 
+/// `queue num 1-3 bypass`, `queue flags bypass to 1-3`.
 fn queue(cursor: &mut Cursor<'_>) -> Result<Effect> {
+    const FLAGS: &[&str] = &["bypass", "fanout"];
+    if cursor.eat("flags") {
+        flags(cursor, FLAGS)?;
+    }
+    if cursor.eat("to") {
+        value::used(cursor)?;
+        return Ok(Effect::Target(Target::Queue));
+    }
     loop {
-        if cursor.eat("flags") || cursor.is_at_any(&["bypass", "fanout"]) {
-            flags(cursor, &["bypass", "fanout"])?;
-        } else if cursor.eat("to") {
-            value::used(cursor)?;
+        if cursor.is_at_any(FLAGS) {
+            flags(cursor, FLAGS)?;
         } else if cursor.eat("num") {
             cursor.number()?;
             if cursor.eat("-") {
@@ -241,13 +253,15 @@ fn nat_flags(cursor: &mut Cursor<'_>) -> Result<()> {
 
 /// `dnat ip to 10.0.0.1:80 random`.
 fn nat(cursor: &mut Cursor<'_>, word: &str) -> Result<Effect> {
-    cursor.eat_any(&["ip", "ip6"]);
+    let mut needs_to = cursor.eat_any(&["ip", "ip6"]).is_some();
     if cursor.eat("addr") {
         cursor.expect(".")?;
         cursor.expect("port")?;
     }
-    cursor.eat_any(&["interval", "prefix"]);
-    cursor.eat("to");
+    needs_to |= cursor.eat_any(&["interval", "prefix"]).is_some();
+    if !cursor.eat("to") && needs_to {
+        return Err(cursor.unexpected());
+    }
     let start = cursor.place();
     destination(cursor)?;
     let to = cursor.text_since(start);
@@ -326,7 +340,7 @@ fn other(cursor: &mut Cursor<'_>, word: &str) -> Result<Effect> {
         "meter" => meter(cursor)?,
         "add" | "update" | "delete" => {
             value::set_reference(cursor)?;
-            value::set(cursor)?;
+            value::used_set(cursor)?;
         }
         "set" => {
             if cursor.eat_any(&["add", "update", "delete"]).is_none() {

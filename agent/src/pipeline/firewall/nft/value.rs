@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::expression;
 use super::keyword;
-use super::stop::Result;
+use super::stop::{Result, Stop};
 use super::token::{Kind, Token};
 
 /// Operators that compute.
@@ -79,7 +79,11 @@ enum Reading {
 
 fn value<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Value<'a>> {
     if reading == Reading::Constant && cursor.is_at("{") {
-        return Ok(Value::Set(set(cursor)?));
+        let elements = set(cursor)?;
+        return match elements.is_empty() {
+            true => Err(Stop::refused(format_args!("a set without an element"))),
+            false => Ok(Value::Set(elements)),
+        };
     }
     if reading == Reading::Constant && cursor.is_at("@") {
         return Ok(Value::Named(set_reference(cursor)?));
@@ -112,6 +116,15 @@ pub(super) fn set_reference<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8]> {
 
 /// `{ element, … }`.
 pub(super) fn set<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<SetElement<'a>>> {
+    set_of(cursor, Reading::Constant)
+}
+
+/// `{ ip saddr timeout 1h }`: the element is read from the packet.
+pub(super) fn used_set(cursor: &mut Cursor<'_>) -> Result<()> {
+    set_of(cursor, Reading::Any).map(|_| ())
+}
+
+fn set_of<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Vec<SetElement<'a>>> {
     cursor.nested(|cursor| {
         cursor.expect("{")?;
         let mut elements = Vec::new();
@@ -121,9 +134,9 @@ pub(super) fn set<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<SetElement<'a>>> {
                 return Ok(elements);
             }
             if cursor.is_at("{") {
-                elements.append(&mut set(cursor)?);
+                elements.append(&mut set_of(cursor, reading)?);
             } else {
-                elements.push(element(cursor)?);
+                elements.push(element(cursor, reading)?);
             }
             cursor.eat_newlines();
             if !cursor.eat(",") && !cursor.is_at("}") {
@@ -133,41 +146,50 @@ pub(super) fn set<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<SetElement<'a>>> {
     })
 }
 
-fn element<'a>(cursor: &mut Cursor<'a>) -> Result<SetElement<'a>> {
+fn element<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<SetElement<'a>> {
     let start = cursor.place();
     let key = if cursor.eat("*") {
         vec![Part::Opaque]
     } else {
-        item(cursor, Reading::Any)?
+        item(cursor, reading)?
     };
     let text = cursor.text_since(start);
     element_options(cursor)?;
     let mut data = None;
     if cursor.eat(":") {
         cursor.eat_newlines();
-        data = Some(element_data(cursor)?);
+        data = Some(element_data(cursor, reading)?);
         element_options(cursor)?;
     }
     Ok(SetElement { key, text, data })
 }
 
-fn element_data<'a>(cursor: &mut Cursor<'a>) -> Result<Data<'a>> {
+fn element_data<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Data<'a>> {
     if let Some(verdict) = verdict(cursor)? {
         return Ok(Data::Verdict(verdict));
     }
     if cursor.is_at("{") {
         set(cursor)?;
     } else {
-        item(cursor, Reading::Any)?;
+        item(cursor, reading)?;
     }
     Ok(Data::Value)
 }
 
 /// Time-outs, comments and the statements that count and limit for an element of its own.
 fn element_options(cursor: &mut Cursor<'_>) -> Result<()> {
-    while let Some(option) = cursor.eat_any(&[
-        "timeout", "expires", "comment", "counter", "limit", "quota", "last", "ct",
-    ]) {
+    const OPTIONS: &[&str] = &[
+        "timeout", "expires", "comment", "counter", "limit", "quota", "last",
+    ];
+    loop {
+        if cursor.is_at("ct") && cursor.peek_behind(1).is_some_and(|next| next.is("count")) {
+            cursor.take();
+            skip_stateful(cursor)?;
+            continue;
+        }
+        let Some(option) = cursor.eat_any(OPTIONS) else {
+            return Ok(());
+        };
         match option {
             "timeout" | "expires" | "comment" => {
                 if cursor.string().is_err() {
@@ -177,7 +199,6 @@ fn element_options(cursor: &mut Cursor<'_>) -> Result<()> {
             _ => skip_stateful(cursor)?,
         }
     }
-    Ok(())
 }
 
 /// What stands behind `counter`, `limit` and the like of an element: words, numbers and `/`.
@@ -256,12 +277,8 @@ fn operand<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Option<Token
 
 fn primary<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Option<Token<'a>>> {
     if reading == Reading::Any && expression::is_at_expression(cursor) {
-        let place = cursor.place();
-        if expression::primary(cursor).is_ok() {
-            return Ok(None);
-        }
-        // A protocol's name that begins no expression: `{ tcp, udp }`.
-        cursor.return_to(place);
+        expression::primary(cursor)?;
+        return Ok(None);
     }
     if cursor.eat("(") {
         return cursor.nested(|cursor| {
@@ -269,10 +286,6 @@ fn primary<'a>(cursor: &mut Cursor<'a>, reading: Reading) -> Result<Option<Token
             cursor.expect(")")?;
             Ok(None)
         });
-    }
-    if cursor.eat("-") {
-        cursor.number()?;
-        return Ok(None);
     }
     let Some(token) = cursor.peek() else {
         return Err(cursor.unexpected());

@@ -172,7 +172,7 @@ impl Draft {
     fn read(words: Words<'_, '_>) -> Result<Self, &'static str> {
         let (action, rest) = words.split_first().ok_or("ufw needs an action")?;
         let mut draft = Self::default();
-        draft.rule.target = Some(match action.to_ascii_lowercase().as_slice() {
+        draft.rule.target = Some(match *action {
             b"allow" => Target::Accept,
             b"deny" => Target::Drop,
             b"reject" => Target::Reject,
@@ -193,7 +193,20 @@ impl Draft {
             [word] => draft.short(word)?,
             clauses => draft.clauses(clauses)?,
         }
+        if draft.rule.protocol.is_none() && draft.has_several_ports() {
+            return Err("ufw: several ports need a protocol");
+        }
         Ok(draft)
+    }
+
+    fn has_several_ports(&self) -> bool {
+        let ports = [&self.rule.source_ports, &self.rule.destination_ports];
+        ports.into_iter().flatten().any(|ports| match &ports.value {
+            Ports::Ranges(ranges) => {
+                ranges.len() > 1 || ranges.iter().any(|range| range.start() != range.end())
+            }
+            Ports::Set(_) => false,
+        })
     }
 
     /// Takes `comment TEXT` out.

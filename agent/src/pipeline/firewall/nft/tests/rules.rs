@@ -366,6 +366,14 @@ fn what_has_no_place_narrows_the_rule_as_text() {
         assert_eq!(others(&format!("{text} accept")).len(), 1, "{text}");
     }
     assert_eq!(others("tcp dport 1 tcp dport 2").len(), 1);
+    assert_eq!(
+        rule("ip saddr . tcp dport @pairs accept").protocol,
+        plain(Protocol::TCP)
+    );
+    assert_eq!(
+        rule("tcp flags & syn == syn").protocol,
+        plain(Protocol::TCP)
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn ports_are_opened_by_number_service_list_and_range() {
     );
     assert_eq!(added(ufw("limit ssh")).other_matches, [b"limit".to_vec()]);
     assert_eq!(added(ufw("deny 22")).target, Some(Target::Drop));
-    assert_eq!(added(ufw("ALLOW 22")).target, Some(Target::Accept));
+    assert_eq!(single(ufw("DISABLE")), Operation::Disable);
 }
 
 #[test]
@@ -114,6 +114,9 @@ fn ufw_that_only_reads_or_is_wrong() {
     for line in [
         "",
         "alow 22",
+        "ALLOW 22",
+        "allow 80,443",
+        "allow 6000:6007",
         "allow",
         "allow 99999",
         "allow 22/tpc",
