@@ -282,6 +282,7 @@ impl Agent {
             .collect();
         Stopped {
             alerts: self.alerts(),
+            findings: of_kind(&self.events(), "finding"),
             gaps: of_kind(&self.events(), "gap"),
             heartbeats: of_kind(&self.events(), "heartbeat"),
             recording: json_lines(&self.folder.path().join("recording.jsonl")),
@@ -381,6 +382,7 @@ impl Drop for Agent {
 /// What an agent left behind.
 pub(crate) struct Stopped {
     pub(crate) alerts: Vec<Value>,
+    pub(crate) findings: Vec<Value>,
     pub(crate) gaps: Vec<Value>,
     pub(crate) heartbeats: Vec<Value>,
     pub(crate) recording: Vec<Value>,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use aya::Ebpf;
+use aya::programs::cgroup_sockopt::CgroupSockoptLink;
 use aya::programs::{CgroupAttachMode, CgroupSockopt};
 
 /// What says where cgroup v2 is mounted (`proc_pid_mountinfo(5)`).
@@ -18,7 +19,9 @@ const PROGRAM: &str = "xtables_replace";
 /// The program on its cgroup. Unlike a tracepoint's, its link can be taken off by whoever has `CAP_SYS_ADMIN`
 /// (`BPF_LINK_DETACH`, `bpf_cgroup_link_lops` in `kernel/bpf/cgroup.c`).
 pub(super) struct XtablesWatch {
-    /// What tells of the link's descriptor, which the program's own list of links owns.
+    /// The program stays on for as long as this lives.
+    _link: CgroupSockoptLink,
+    /// What tells of the link's descriptor.
     descriptor: PathBuf,
 }
 
@@ -40,10 +43,12 @@ impl XtablesWatch {
         let cgroup = File::open(&root).with_context(|| format!("open {}", root.display()))?;
         // A link is one among several whatever it asks for, and takes no flags (`cgroup_bpf_link_attach`,
         // `kernel/bpf/cgroup.c`).
-        program(ebpf)?
+        let program = program(ebpf)?;
+        let link = program
             .attach(cgroup, CgroupAttachMode::Single)
             .with_context(|| format!("attach it to {}", root.display()))?;
         Ok(Self {
+            _link: program.take_link(link)?,
             descriptor: attached().context("find the link among the descriptors")?,
         })
     }
