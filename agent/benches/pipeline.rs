@@ -19,6 +19,7 @@ use wallwatch::pipeline::assemble::{Assembler, AssemblerLimits};
 use wallwatch::pipeline::decode::{Decoded, Decoder};
 use wallwatch::pipeline::detect::{Detector, Limits, Rule};
 use wallwatch::pipeline::exec::{Argv, Event, ExePath, ProcessKey, Running, Time};
+use wallwatch::pipeline::firewall::program::command_of;
 use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use wallwatch::pipeline::process_tree::{ProcessTree, TreeLimits};
 use wallwatch_common::{ExecRecord, ExitRecord, ForkRecord, RecordHeader};
@@ -58,6 +59,16 @@ const BULK: Exec<'_> = Exec {
     exe: "/usr/bin/basename",
     parent_exe: "/usr/bin/dash",
     argv: &["/usr/bin/basename", "/var/lib/example/file"],
+};
+
+/// A firewall tool that opens a port.
+const TOOL: Exec<'_> = Exec {
+    filename: "/usr/sbin/iptables",
+    exe: "/usr/sbin/xtables-nft-multi",
+    argv: &[
+        "iptables", "-I", "INPUT", "-p", "tcp", "--dport", "636", "-j", "ACCEPT",
+    ],
+    ..BULK
 };
 
 /// The ports that the rule watches, and an exec for each that it counts.
@@ -161,6 +172,28 @@ fn matching_exec_of_many_groups(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(1_usize))
         .bench_local(|| host.matching(next()));
+}
+
+/// What a firewall tool's command line means.
+#[divan::bench(sample_size = SAMPLE)]
+fn firewall_command(bencher: Bencher<'_, '_>) {
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
+        let argv = black_box(TOOL.argv)
+            .iter()
+            .map(|argument| argument.as_bytes());
+        command_of(Some(TOOL.exe.as_bytes()), &argv.collect::<Vec<_>>())
+    });
+}
+
+/// An exec of a firewall tool, from its bytes to the finding that grows by it.
+#[divan::bench(sample_size = SAMPLE)]
+fn firewall_command_joined(bencher: Bencher<'_, '_>) {
+    let mut host = Host::new();
+    host.exec = ring_records::exec(0, &TOOL);
+    (0..WARM_UP_COUNT).for_each(|_| host.exec());
+    bencher
+        .counter(ItemsCount::new(1_usize))
+        .bench_local(|| host.exec());
 }
 
 /// An alert of twelve execs as a line.

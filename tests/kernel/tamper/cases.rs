@@ -266,7 +266,7 @@ pub(super) const GROUPS: &[Group] = &[
             case(
                 15,
                 "a process dressed as a kernel thread",
-                "(exec -a '[kworker/6:45]' sleep 0)",
+                "\"$1/stub\" exec '[kworker/6:45]' \"$1/stub\" tell \"$1/told\"",
                 "kernel-thread-disguise",
                 "kworker/6:45",
             ),

@@ -36,6 +36,7 @@ pub use program::{Role, XtablesProgram};
 use request::{Request, Source, Verb};
 pub use restore::{CHANGES_MAX, RestoreFault, Restored, parse_restore};
 use ruleset::Loading;
+pub(super) use services::port as port_of_service;
 
 /// The table that is meant when none is named.
 const DEFAULT_TABLE: &[u8] = b"filter";

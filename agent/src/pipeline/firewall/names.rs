@@ -1,7 +1,8 @@
-//! Names of protocols and ports. The tools ask the host's `/etc/protocols` and `/etc/services`; these are the names that
-//! Debian's package netbase has for what is worth a firewall rule.
+//! Names of protocols and ports, as tools other than iptables know them: they ask the host's `/etc/protocols` and
+//! `/etc/services`, and Debian's are what is known here.
 
-use crate::pipeline::firewall::change::Protocol;
+use super::change::Protocol;
+use super::iptables::port_of_service;
 
 const PROTOCOLS: &[(&str, u8)] = &[
     ("icmp", 1),
@@ -26,100 +27,12 @@ const PROTOCOLS: &[(&str, u8)] = &[
     ("udplite", 136),
 ];
 
-const PORTS: &[(&str, u16)] = &[
-    ("ftp-data", 20),
-    ("ftp", 21),
-    ("ssh", 22),
-    ("telnet", 23),
-    ("smtp", 25),
-    ("mail", 25),
-    ("domain", 53),
-    ("bootps", 67),
-    ("bootpc", 68),
-    ("tftp", 69),
-    ("http", 80),
-    ("www", 80),
-    ("kerberos", 88),
-    ("pop3", 110),
-    ("sunrpc", 111),
-    ("portmapper", 111),
-    ("auth", 113),
-    ("ident", 113),
-    ("ntp", 123),
-    ("epmap", 135),
-    ("netbios-ns", 137),
-    ("netbios-dgm", 138),
-    ("netbios-ssn", 139),
-    ("imap2", 143),
-    ("imap", 143),
-    ("snmp", 161),
-    ("snmp-trap", 162),
-    ("bgp", 179),
-    ("irc", 194),
-    ("ldap", 389),
-    ("https", 443),
-    ("microsoft-ds", 445),
-    ("submissions", 465),
-    ("urd", 465),
-    ("isakmp", 500),
-    ("exec", 512),
-    ("login", 513),
-    ("shell", 514),
-    ("syslog", 514),
-    ("printer", 515),
-    ("route", 520),
-    ("uucp", 540),
-    ("dhcpv6-client", 546),
-    ("dhcpv6-server", 547),
-    ("rtsp", 554),
-    ("nntps", 563),
-    ("submission", 587),
-    ("ipp", 631),
-    ("ldaps", 636),
-    ("kerberos-adm", 749),
-    ("domain-s", 853),
-    ("rsync", 873),
-    ("ftps-data", 989),
-    ("ftps", 990),
-    ("telnets", 992),
-    ("imaps", 993),
-    ("pop3s", 995),
-    ("socks", 1080),
-    ("openvpn", 1194),
-    ("ms-sql-s", 1433),
-    ("ms-sql-m", 1434),
-    ("radius", 1812),
-    ("radius-acct", 1813),
-    ("nfs", 2049),
-    ("mysql", 3306),
-    ("ms-wbt-server", 3389),
-    ("svn", 3690),
-    ("ipsec-nat-t", 4500),
-    ("sip", 5060),
-    ("sip-tls", 5061),
-    ("xmpp-client", 5222),
-    ("xmpp-server", 5269),
-    ("mdns", 5353),
-    ("postgresql", 5432),
-    ("postgres", 5432),
-    ("amqp", 5672),
-    ("x11", 6000),
-    ("redis", 6379),
-    ("syslog-tls", 6514),
-    ("ircs-u", 6697),
-    ("http-alt", 8080),
-    ("webcache", 8080),
-    ("puppet", 8140),
-    ("zabbix-agent", 10050),
-    ("zabbix-trapper", 10051),
-];
-
 pub(super) fn protocol(name: &[u8]) -> Option<Protocol> {
     let found = PROTOCOLS.iter().find(|(known, _)| known.as_bytes() == name);
     found.map(|&(_, number)| Protocol(number))
 }
 
+/// The port of that name, for whichever protocol has it first in Debian's `/etc/services`.
 pub(super) fn port(name: &[u8]) -> Option<u16> {
-    let found = PORTS.iter().find(|(known, _)| known.as_bytes() == name);
-    found.map(|&(_, number)| number)
+    port_of_service(name, None)
 }

@@ -10,7 +10,7 @@ const SEARCHED: [&str; 5] = ["tcp", "udp", "dccp", "udplite", "sctp"];
 
 /// The port of that name for that protocol, or for the first one that has it when `protocol` is `None`, as
 /// `getservbyname(3)` gives it on Debian.
-pub(super) fn port(name: &[u8], protocol: Option<&str>) -> Option<u16> {
+pub(in crate::pipeline::firewall) fn port(name: &[u8], protocol: Option<&str>) -> Option<u16> {
     SERVICES
         .lines()
         .filter(|line| !line.starts_with('#'))
