@@ -288,9 +288,11 @@ fn found(changes: Vec<FirewallChange>, now: Time) -> Made {
 
 /// The ruleset of the calling thread's namespace, to be kept.
 fn ruleset_to_keep() -> Result<Listed, Unlisted> {
-    listed(LISTED_BYTES_MAX).map_err(|error| match error {
-        NetfilterError::TooLarge { .. } => Unlisted::TooLarge,
-        other => Unlisted::Failed(other.to_string()),
+    listed(LISTED_BYTES_MAX).map_err(|error| {
+        if let NetfilterError::TooLarge { .. } = error {
+            return Unlisted::TooLarge;
+        }
+        Unlisted::Failed(error.to_string())
     })
 }
 
