@@ -262,6 +262,13 @@ impl Netfilter {
 
 /// What the present ruleset has that was not there when the remembered one was kept.
 fn since_last_run(remembered: &Remembered, present: &Snapshot, now: Time) -> Option<Made> {
+    let left_out = remembered.snapshot.ruleset.left_out() + present.ruleset.left_out();
+    if left_out > 0 {
+        tracing::warn!(
+            left_out,
+            "the ruleset of nf_tables is too large to be compared: what changed while the agent was down is not known"
+        );
+    }
     let changes = remembered.changes_until(present);
     if changes.is_empty() {
         return None;

@@ -68,6 +68,7 @@ fn a_rule_that_was_added_while_the_agent_was_down_is_found() {
         });
         let finding = agent.wait_for_event(|event| fits(event, "changed-while-blind", "31337"));
         assert_eq!(finding["changes"].as_array().map(Vec::len), Some(1));
+        assert_eq!(finding["dest"], finding["host"]["name"]);
         // It is kept at the end of that run: the third one has nothing to say.
         agent.run_again(Signal::SIGTERM);
         let stopped = agent.stop();

@@ -381,3 +381,6 @@ impl<'a> HeartbeatLine<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
