@@ -300,8 +300,15 @@ impl Agent {
 
     /// Ends the agent with `signal` and starts the next one, as [`run`](Self::run) does, with the same files.
     pub(crate) fn run_again(&mut self, signal: Signal) {
+        self.run_again_after(signal, |_| ());
+    }
+
+    /// The same; when the agent has ended, something happens before the next one starts. `meanwhile` gets the
+    /// folder of the agent.
+    pub(crate) fn run_again_after(&mut self, signal: Signal, meanwhile: impl FnOnce(&Path)) {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("signal the agent");
         self.child.wait().expect("wait for the agent");
+        meanwhile(self.folder.path());
         let mut command = wallwatch();
         command
             .arg("--config")

@@ -9,7 +9,9 @@ use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{ProcessKey, Time};
 use crate::pipeline::loss::Loss;
-use crate::pipeline::watch::{AgentState, Gap, Heartbeat, LostLineage, Repair};
+use crate::pipeline::watch::{
+    AgentState, ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair,
+};
 
 /// Lineages that one gap names.
 const LINEAGES_MAX: usize = 8;
@@ -91,6 +93,15 @@ pub struct Gaps {
 impl Gaps {
     pub fn count(&self) -> u64 {
         self.number
+    }
+
+    /// Numbers a gap in what was heard of nf_tables, among the others.
+    pub fn next_change_gap(&mut self, gap: ChangeGap) -> ChangeGap {
+        self.number += 1;
+        ChangeGap {
+            number: self.number,
+            ..gap
+        }
     }
 
     /// `at` turns boot time into both times.
@@ -181,6 +192,7 @@ pub struct Pulse {
     pub alerts: u64,
     pub gaps: u64,
     pub lines: LineCounts,
+    pub netfilter: Option<NetfilterBooks>,
 }
 
 pub fn heartbeat(
@@ -198,6 +210,7 @@ pub fn heartbeat(
         alerts,
         gaps,
         lines,
+        netfilter,
     } = pulse;
     Heartbeat {
         number,
@@ -219,6 +232,8 @@ pub fn heartbeat(
         processes: pipeline.tree().len() as u64,
         processes_dropped: pipeline.tree().counters().processes_dropped,
         groups_evicted: pipeline.detector().counters().groups_evicted,
+        tamper: pipeline.tamper_counters(),
+        netfilter,
         gaps,
         alerts,
         lines_lost: lines.dropped,
@@ -260,6 +275,7 @@ pub fn say_totals(counters: &Counters, source: &Source, pipeline: &Pipeline) {
         overlong_repeated = pipeline.overlong_repeated(),
         tree = ?pipeline.tree().counters(),
         detector = ?pipeline.detector().counters(),
+        tamper = ?pipeline.tamper_counters(),
         "totals"
     );
 }

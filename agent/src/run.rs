@@ -14,17 +14,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
-use self::netfilter::Netfilter;
+use self::netfilter::{Netfilter, netfilter, save_state};
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
 use crate::delivery::encode::{
-    AlertContext, Shape, heartbeat_line, shaped, shaped_finding, shaped_gap,
+    AlertContext, Shape, heartbeat_line, shaped, shaped_change_gap, shaped_finding, shaped_gap,
 };
 use crate::delivery::writer::{Accepted, Writer, WriterCounts};
 use crate::host::clock;
 use crate::host::counters::Counters;
 use crate::host::identity::Identity;
-use crate::host::procfs::Procfs;
 use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
@@ -46,6 +45,9 @@ const CATCH_UP_DRAINS_MAX: usize = 16;
 /// Execs that one look at the running processes brings back at most. Each costs some system calls, and
 /// nothing is drained meanwhile.
 const RECOVERED_MAX: usize = 1024;
+
+/// Turns in which what nf_tables said is read when the agent stops; each takes up to 1024 datagrams.
+const LAST_TURNS_MAX: usize = 64;
 
 /// How long the writer may take to write what waits when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -78,8 +80,8 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                     agent.drain();
                 }
                 () = sleep_or_never(due) => agent.pipeline.handle_timeout(clock::now()),
-                _ = reconcile.tick() => agent.reconcile(),
-                _ = save.tick() => agent.keeper.save(agent.pipeline.tree()),
+                _ = reconcile.tick() => agent.reconcile().context("read what nf_tables says")?,
+                _ = save.tick() => save_state(&mut agent.keeper, agent.pipeline.tree(), &agent.netfilter),
                 () = agent.keeper.finished() => {}
                 () = tick(&mut heartbeat) => agent.beat(AgentState::Watching),
                 ready = agent.netfilter.wait() => {
@@ -145,10 +147,13 @@ impl Agent {
         pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
         let mut source = attach(settings, &identity, root)?;
         let since = clock::now();
-        let netfilter = netfilter(settings, root);
+        let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
         pipeline.hears_netlink(netfilter.hears());
         take_in_running(&mut source, &mut pipeline)?;
         pipeline.end_recall();
+        if let Some(made) = changed {
+            pipeline.handle_made(&made);
+        }
         if let Sight::Classic = source.sight() {
             tracing::warn!("half blind: {}", source.sight());
         }
@@ -206,6 +211,17 @@ impl Agent {
         Ok(())
     }
 
+    /// Takes in what came until the end: what is not told in this run must not be in what is kept of the ruleset.
+    fn hear_all(&mut self) -> io::Result<()> {
+        for _ in 0..LAST_TURNS_MAX {
+            self.hear()?;
+            if !self.netfilter.has_more() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Hands every alert to the writer, and only then says so.
     fn deliver(&mut self) {
         let mut next = self.pipeline.next_alert();
@@ -259,20 +275,46 @@ impl Agent {
 
     /// Compares what was seen with what came. What is missing becomes a gap. What is in the rings by now is
     /// taken in first: it may say whose the missing were.
-    fn reconcile(&mut self) {
+    fn reconcile(&mut self) -> io::Result<()> {
+        // So that a gap in what nf_tables says is known to within the interval.
+        self.hear()?;
         for _ in 0..CATCH_UP_DRAINS_MAX {
             if self.drain() == 0 {
                 break;
             }
             self.deliver();
         }
+        self.tell_change_gap();
         let Some(counters) = self.counters() else {
-            return;
+            return Ok(());
         };
         self.told.say(&counters, &self.source, &self.pipeline);
         self.check_attached();
         if let Some(loss) = self.source.loss(&counters, clock::now()) {
             self.tell(&loss, &counters);
+        }
+        Ok(())
+    }
+
+    /// Tells when changes of nf_tables were not heard, if that was so. What is missing has been found by then,
+    /// as far as a listing can.
+    fn tell_change_gap(&mut self) {
+        let Some(gap) = self.netfilter.take_gap() else {
+            return;
+        };
+        let gap = self.gaps.next_change_gap(gap);
+        let shape = |shape| shaped_change_gap(&gap, &self.context, shape);
+        let line = shape(Shape::JsonLines);
+        let shown = self.stdout.map(shape);
+        self.accept_gap(gap.number, line, shown);
+    }
+
+    fn accept_gap(&mut self, gap: u64, line: Vec<u8>, shown: Option<Vec<u8>>) {
+        if let Some(shown) = shown {
+            self.writer.show(shown);
+        }
+        if self.writer.accept(line) == Accepted::Dropped {
+            tracing::error!(gap, "gap event lost: the queue is full");
         }
     }
 
@@ -320,12 +362,9 @@ impl Agent {
             "execs lost"
         );
         let line = shaped_gap(&gap, &self.context, Shape::JsonLines);
-        if let Some(shape) = self.stdout {
-            self.writer.show(shaped_gap(&gap, &self.context, shape));
-        }
-        if self.writer.accept(line) == Accepted::Dropped {
-            tracing::error!(gap = gap.number, "gap event lost: the queue is full");
-        }
+        let shown = self.stdout;
+        let shown = shown.map(|shape| shaped_gap(&gap, &self.context, shape));
+        self.accept_gap(gap.number, line, shown);
     }
 
     /// Judges what runs now and was missed when it began. `None` where the kernel cannot list what runs.
@@ -368,6 +407,7 @@ impl Agent {
             alerts: self.alerts,
             gaps: self.gaps.count(),
             lines: self.writer.log_counts(),
+            netfilter: self.netfilter.books(),
         };
         let heartbeat = heartbeat(pulse, &counters, &self.source, &self.pipeline);
         let line = heartbeat_line(&heartbeat, &self.context);
@@ -386,8 +426,10 @@ impl Agent {
         while self.drain() > 0 {
             self.deliver();
         }
+        self.hear_all().context("read what nf_tables says")?;
         self.pipeline.flush(clock::now());
         self.deliver();
+        self.tell_change_gap();
         let counters = self.source.counters().context("read the counters")?;
         self.told.say(&counters, &self.source, &self.pipeline);
         if let Some(loss) = self.source.last_loss(&counters, clock::now()) {
@@ -397,20 +439,12 @@ impl Agent {
         self.beat(AgentState::Stopping);
         say_totals(&counters, &self.source, &self.pipeline);
         let written = self.writer.shutdown(STOP_DEADLINE);
-        let state = self.keeper.close(self.pipeline.tree(), STOP_DEADLINE).await;
+        let (tree, netfilter) = (self.pipeline.tree(), &self.netfilter);
+        let save = |keeper: &mut Keeper| save_state(keeper, tree, netfilter);
+        let state = self.keeper.close(save, STOP_DEADLINE).await;
         check_written(written)?;
         tracing::info!(?written, ?state, "stopped");
         Ok(())
-    }
-}
-
-/// The witness of nf_tables, where changes of the firewall are judged.
-fn netfilter(settings: &Settings, root: &Path) -> Netfilter {
-    let procfs = Procfs::new(root.join("proc"));
-    if settings.tamper.enabled {
-        Netfilter::open(procfs)
-    } else {
-        Netfilter::closed(procfs)
     }
 }
 

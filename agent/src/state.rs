@@ -1,27 +1,32 @@
 //! What the agent remembers from one run to the next, in a directory of its own.
 //!
-//! There is one file, [`processes`]. It is written on a thread, whole, every now and then and when the agent
-//! stops; a directory that cannot be used costs the memory and not the watch.
+//! There are two files, [`processes`] and [`ruleset`]. Each is written on a thread, whole, every now and then
+//! and when the agent stops; a directory that cannot be used costs the memory and not the watch.
 
 mod file;
 mod processes;
+mod ruleset;
+mod saving;
+mod uuid_text;
 
-use std::future::pending;
 use std::io::BufReader;
-use std::path::PathBuf;
-use std::thread;
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::config::StateSettings;
+use crate::pipeline::exec::Time;
+use crate::pipeline::firewall::netlink::remembered::{Listed, Remembered as RememberedRuleset};
 use crate::pipeline::process_tree::ProcessTree;
 use crate::pipeline::process_tree::memory::Remembered;
 
 pub use file::StateError;
 use processes::Content;
+use ruleset::Kept;
+pub use ruleset::LISTED_BYTES_MAX;
+use saving::{Saving, Written};
 
 /// What became of the state in this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,33 +39,40 @@ pub struct StateCounts {
     pub saved: u64,
     /// Files that could not be written or read.
     pub failed: u64,
+    /// Rulesets that were larger than what is kept.
+    pub rulesets_refused: u64,
+    /// Files with a ruleset that were of another format, or damaged.
+    pub rulesets_damaged: u64,
+}
+
+/// Why there is no ruleset to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// It takes more than [`LISTED_BYTES_MAX`].
+    TooLarge,
+    /// In words.
+    Failed(String),
 }
 
 /// Keeps the state directory: reads it once, and writes it without the event loop waiting for the disk.
 pub struct Keeper {
-    path: PathBuf,
     boot_id: Uuid,
-    /// [`ProcessTree::events`] of the last tree that was saved.
-    events_saved: u64,
-    under_way: Option<UnderWay>,
+    /// Its version is [`ProcessTree::events`].
+    processes: Saving,
+    /// Its version is the generation of nf_tables.
+    ruleset: Saving,
     counts: StateCounts,
-}
-
-/// A file that is being written.
-struct UnderWay {
-    events: u64,
-    result: oneshot::Receiver<Result<(), StateError>>,
 }
 
 impl Keeper {
     /// `boot_id` is that of this boot; when it is nil, as it is where it cannot be read, nothing is
-    /// remembered, for the next boot could not be told from this one.
+    /// remembered of the processes, for the next boot could not be told from this one.
     pub fn new(settings: &StateSettings, boot_id: Uuid) -> Self {
+        let path = |name| settings.directory.join(name);
         Self {
-            path: settings.directory.join(processes::FILE_NAME),
             boot_id,
-            events_saved: 0,
-            under_way: None,
+            processes: Saving::new(path(processes::FILE_NAME), Some(0)),
+            ruleset: Saving::new(path(ruleset::FILE_NAME), None),
             counts: StateCounts::default(),
         }
     }
@@ -72,7 +84,7 @@ impl Keeper {
             tracing::warn!("the boot id cannot be read: nothing is remembered");
             return Vec::new();
         }
-        let path = self.path.display();
+        let path = self.processes.path.display();
         let loaded = match self.read(processes_max) {
             Ok(None) => return Vec::new(),
             Ok(Some(Content::OtherBoot)) => {
@@ -100,63 +112,124 @@ impl Keeper {
         loaded.processes
     }
 
+    /// The ruleset that an earlier run kept, on this boot or another. What is wrong is said and counted.
+    pub fn recall_ruleset(&mut self) -> Option<RememberedRuleset> {
+        let kept = match self.read_ruleset() {
+            Ok(None) => return None,
+            Ok(Some(ruleset::Content::Kept(kept))) => kept,
+            Ok(Some(ruleset::Content::Unusable(what))) => {
+                self.refuse_ruleset(what);
+                return None;
+            }
+            Err(error) => {
+                tracing::error!("the ruleset that was remembered is lost: {}", chain(&error));
+                self.counts.failed += 1;
+                return None;
+            }
+        };
+        let Some(snapshot) = kept.listed.decode() else {
+            self.refuse_ruleset("its messages make no sense");
+            return None;
+        };
+        Some(RememberedRuleset {
+            snapshot,
+            same_boot: kept.boot_id == self.boot_id && !self.boot_id.is_nil(),
+        })
+    }
+
+    fn refuse_ruleset(&mut self, what: &str) {
+        let path = self.ruleset.path.display();
+        tracing::warn!("{path}: {what}; what changed in nf_tables since the last run is not known");
+        self.counts.rulesets_damaged += 1;
+    }
+
     /// Starts to write what the tree remembers, unless it is saved already or a file is being written.
     pub fn save(&mut self, tree: &ProcessTree) {
         let events = tree.events();
-        let is_due = events != self.events_saved && self.under_way.is_none();
-        if !is_due || self.boot_id.is_nil() {
+        if !self.processes.is_due(events) || self.boot_id.is_nil() {
             return;
         }
         let mut remembered = tree.remembered();
-        let (done, result) = oneshot::channel();
-        let (path, boot_id) = (self.path.clone(), self.boot_id);
-        let write = move || {
+        let boot_id = self.boot_id;
+        let started = self.processes.start(events, move |path| {
             remembered.sort_unstable_by_key(Remembered::age);
-            let written = file::replace(&path, |out| processes::write(out, boot_id, &remembered));
-            // Nobody waits any more when the agent has had to stop.
-            drop(done.send(written));
+            file::replace(path, |out| processes::write(out, boot_id, &remembered))?;
+            Ok(Written::Saved)
+        });
+        self.counts.count_start(started);
+    }
+
+    /// Starts to write the ruleset of nf_tables as it is after the transaction `generation`, unless it is saved
+    /// already or a file is being written. `list` is called on the thread that writes.
+    ///
+    /// What is kept must not go beyond what was told: a ruleset of another generation is not written, and is
+    /// tried again at the next call. One that is too large is not kept, and neither is an older one.
+    pub fn save_ruleset(
+        &mut self,
+        generation: u32,
+        now: Time,
+        list: impl FnOnce() -> Result<Listed, Unlisted> + Send + 'static,
+    ) {
+        let version = u64::from(generation);
+        if !self.ruleset.is_due(version) {
+            return;
+        }
+        let (boot_id, saved_ns) = (self.boot_id, now.wall_ns);
+        let started = self.ruleset.start(version, move |path| match list() {
+            Ok(listed) if listed.generation != generation => Ok(Written::Outdated),
+            Ok(listed) => {
+                let kept = Kept {
+                    boot_id,
+                    saved_ns,
+                    listed,
+                };
+                file::replace(path, |out| ruleset::write(out, &kept))?;
+                Ok(Written::Saved)
+            }
+            Err(Unlisted::TooLarge) => {
+                file::remove(path)?;
+                Ok(Written::Refused)
+            }
+            Err(Unlisted::Failed(error)) => Err(StateError::Unlisted {
+                path: path.to_owned(),
+                error,
+            }),
+        });
+        self.counts.count_start(started);
+    }
+
+    /// Returns when a file that is being written is written, or has failed, and that is counted; never
+    /// when there is none. May be given up and called again at any point.
+    pub async fn finished(&mut self) {
+        let Self {
+            boot_id: _,
+            processes,
+            ruleset,
+            counts,
+        } = self;
+        let result = tokio::select! {
+            result = processes.finished() => result,
+            result = ruleset.finished() => result,
         };
-        match thread::Builder::new().name("state".to_owned()).spawn(write) {
-            Ok(_) => self.under_way = Some(UnderWay { events, result }),
-            Err(source) => self.count(
-                events,
-                Err(StateError::Thread {
-                    path: self.path.clone(),
-                    source,
-                }),
-            ),
+        counts.count(result);
+    }
+
+    /// Returns when no file is being written any more.
+    async fn idle(&mut self) {
+        while self.processes.is_under_way() || self.ruleset.is_under_way() {
+            self.finished().await;
         }
     }
 
-    /// Returns when the file that is being written is written, or has failed, and that is counted; never
-    /// when there is none. May be given up and called again at any point.
-    pub async fn finished(&mut self) {
-        let Some(UnderWay { events, result }) = &mut self.under_way else {
-            return pending().await;
-        };
-        let (events, result) = (*events, result.await);
-        self.under_way = None;
-        let path = self.path.clone();
-        self.count(
-            events,
-            result.unwrap_or(Err(StateError::ThreadLost { path })),
-        );
-    }
-
-    /// Writes what the tree remembers in the end, for `deadline` at most.
-    pub async fn close(mut self, tree: &ProcessTree, deadline: Duration) -> StateCounts {
+    /// Saves in the end, for `deadline` at most: `save` is called when nothing is being written any more.
+    pub async fn close(mut self, save: impl FnOnce(&mut Self), deadline: Duration) -> StateCounts {
         let last = async {
-            if self.under_way.is_some() {
-                self.finished().await;
-            }
-            self.save(tree);
-            if self.under_way.is_some() {
-                self.finished().await;
-            }
+            self.idle().await;
+            save(&mut self);
+            self.idle().await;
         };
         if timeout(deadline, last).await.is_err() {
-            let path = self.path.display();
-            tracing::error!(%path, "not written in time: processes of the last while are forgotten");
+            tracing::error!("the state is not written in time: what came last is forgotten");
             self.counts.failed += 1;
         }
         self.counts
@@ -167,29 +240,57 @@ impl Keeper {
     }
 
     fn read(&self, processes_max: usize) -> Result<Option<Content>, StateError> {
-        let Some(file) = file::open(&self.path)? else {
-            return Ok(None);
-        };
-        let content = processes::read(BufReader::new(file), self.boot_id, processes_max);
-        let content = content.map_err(|source| StateError::Read {
-            path: self.path.clone(),
-            source,
-        });
-        content.map(Some)
+        read_file(&self.processes.path, |input| {
+            processes::read(input, self.boot_id, processes_max)
+        })
     }
 
-    fn count(&mut self, events: u64, result: Result<(), StateError>) {
+    fn read_ruleset(&self) -> Result<Option<ruleset::Content>, StateError> {
+        read_file(&self.ruleset.path, ruleset::read)
+    }
+}
+
+impl StateCounts {
+    fn count(&mut self, result: Result<Written, StateError>) {
         match result {
-            Ok(()) => {
-                self.counts.saved += 1;
-                self.events_saved = events;
+            Ok(Written::Saved) => self.saved += 1,
+            Ok(Written::Outdated) => {}
+            Ok(Written::Refused) => {
+                self.rulesets_refused += 1;
+                tracing::warn!(
+                    bytes_max = LISTED_BYTES_MAX,
+                    "the ruleset of nf_tables is too large to be kept: what changes while the agent is down will not be known"
+                );
             }
-            Err(error) => {
-                self.counts.failed += 1;
-                tracing::error!("the state is not saved: {}", chain(&error));
-            }
+            Err(error) => self.count_failure(&error),
         }
     }
+
+    fn count_start(&mut self, started: Result<(), StateError>) {
+        if let Err(error) = started {
+            self.count_failure(&error);
+        }
+    }
+
+    fn count_failure(&mut self, error: &StateError) {
+        self.failed += 1;
+        tracing::error!("the state is not saved: {}", chain(error));
+    }
+}
+
+/// What stands in the file; `None` when there is none.
+fn read_file<T>(
+    path: &Path,
+    read: impl FnOnce(BufReader<std::fs::File>) -> std::io::Result<T>,
+) -> Result<Option<T>, StateError> {
+    let Some(file) = file::open(path)? else {
+        return Ok(None);
+    };
+    let content = read(BufReader::new(file)).map_err(|source| StateError::Read {
+        path: path.to_owned(),
+        source,
+    });
+    content.map(Some)
 }
 
 /// An error with its cause.

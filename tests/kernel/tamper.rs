@@ -1,6 +1,7 @@
 //! Ways to open a firewall unseen, each walked by real tools in a network namespace that ends with the test,
 //! past a running agent. What was found is the table in `agent/docs/evasions.md`: `UPDATE_EXPECT=1` writes it.
 
+mod blind;
 mod cases;
 
 use std::collections::BTreeSet;

@@ -22,13 +22,13 @@ use crate::pipeline::alert::{
 };
 use crate::pipeline::exec::{ExePath, Time, Unknown};
 use crate::pipeline::firewall::finding::Finding;
-use crate::pipeline::watch::{Gap, Heartbeat};
+use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat};
 
 use budget::Budget;
 use exec::{ExecLine, exec_line};
 use finding::FindingLine;
 use text::Text;
-use watch::{GapLine, HeartbeatLine};
+use watch::{ChangeGapLine, GapLine, HeartbeatLine};
 
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.
 ///
@@ -71,6 +71,14 @@ pub fn shaped_gap(gap: &Gap, context: &AlertContext, shape: Shape) -> Vec<u8> {
     match shape {
         Shape::JsonLines => json::line(|budget| GapLine::of(gap, context, budget)),
         Shape::Human => (human::gap(gap) + "\n").into_bytes(),
+    }
+}
+
+/// A gap in what was heard of nf_tables, in that shape.
+pub fn shaped_change_gap(gap: &ChangeGap, context: &AlertContext, shape: Shape) -> Vec<u8> {
+    match shape {
+        Shape::JsonLines => json::line(|budget| ChangeGapLine::of(gap, context, budget)),
+        Shape::Human => (human::change_gap(gap) + "\n").into_bytes(),
     }
 }
 

@@ -12,6 +12,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::pipeline::firewall::netlink::remembered::Listed;
 use crate::pipeline::firewall::netlink::snapshot::Snapshot;
 use crate::pipeline::firewall::netlink::{Datagram, Listing, Message, Ruleset, Set, request};
 
@@ -54,6 +55,8 @@ pub enum NetfilterError {
     },
     #[error("nf_tables' {what} could not be read: {malformed} message(s) make no sense")]
     Malformed { what: &'static str, malformed: u64 },
+    #[error("the ruleset takes more than {bytes_max} bytes")]
+    TooLarge { bytes_max: usize },
     #[error("the ruleset changed during each of {ATTEMPTS_MAX} listings")]
     Restless,
 }
@@ -226,13 +229,22 @@ fn nsid(message: &ControlMessageOwned) -> Option<i32> {
 /// When the kernel refuses (it takes `CAP_NET_ADMIN`), or what it answers cannot be read, or the ruleset
 /// changes during each of 16 listings.
 pub fn snapshot() -> Result<Snapshot, NetfilterError> {
-    let mut lister = Lister::open()?;
-    for _ in 0..ATTEMPTS_MAX {
-        if let Some(snapshot) = lister.list_all()? {
-            return Ok(snapshot);
-        }
-    }
-    Err(NetfilterError::Restless)
+    Lister::open(None)?.snapshot()
+}
+
+/// The same as [`snapshot`], as the kernel wrote it.
+///
+/// # Errors
+///
+/// Those of [`snapshot`], and when it takes more than `bytes_max`.
+pub fn listed(bytes_max: usize) -> Result<Listed, NetfilterError> {
+    let mut lister = Lister::open(Some(bytes_max))?;
+    let generation = lister.snapshot()?.generation;
+    let messages = lister.kept;
+    Ok(Listed {
+        generation,
+        messages,
+    })
 }
 
 /// Asks one question after the other.
@@ -240,6 +252,9 @@ struct Lister {
     socket: Socket,
     buffer: Vec<u8>,
     sequence: u32,
+    /// The messages of all lists of one attempt, when they are kept and as far as they take no more than that.
+    kept: Vec<u8>,
+    keep_bytes_max: Option<usize>,
 }
 
 /// One answer, and whether it is of one piece.
@@ -249,7 +264,7 @@ struct Answer {
 }
 
 impl Lister {
-    fn open() -> Result<Self, NetfilterError> {
+    fn open(keep_bytes_max: Option<usize>) -> Result<Self, NetfilterError> {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(NetfilterError::Open)?;
         socket.bind_auto().map_err(NetfilterError::Open)?;
         let timeout = TimeVal::seconds(ANSWER_TIMEOUT_S);
@@ -263,7 +278,19 @@ impl Lister {
             socket,
             buffer: vec![0; DATAGRAM_BYTES_MAX],
             sequence: 0,
+            kept: Vec::new(),
+            keep_bytes_max,
         })
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, NetfilterError> {
+        for _ in 0..ATTEMPTS_MAX {
+            self.kept.clear();
+            if let Some(snapshot) = self.list_all()? {
+                return Ok(snapshot);
+            }
+        }
+        Err(NetfilterError::Restless)
     }
 
     /// `None`: the ruleset changed meanwhile.
@@ -344,7 +371,11 @@ impl Lister {
             let Some((bytes, _)) = read.map_err(|errno| failed(errno.into()))? else {
                 continue;
             };
-            let datagram = Datagram::decode(self.buffer.get(..bytes).unwrap_or_default());
+            let bytes = self.buffer.get(..bytes).unwrap_or_default();
+            let datagram = Datagram::decode(bytes);
+            if is_list && let Some(bytes_max) = self.keep_bytes_max {
+                keep(&mut self.kept, bytes, bytes_max)?;
+            }
             if datagram.malformed > 0 {
                 let malformed = datagram.malformed;
                 return Err(NetfilterError::Malformed { what, malformed });
@@ -359,6 +390,18 @@ impl Lister {
             }
         }
     }
+}
+
+fn keep(kept: &mut Vec<u8>, datagram: &[u8], bytes_max: usize) -> Result<(), NetfilterError> {
+    let bytes = kept.len().saturating_add(datagram.len());
+    // What comes next begins where the kernel would begin it (`NLMSG_ALIGN`).
+    let aligned = bytes.next_multiple_of(4);
+    if aligned > bytes_max {
+        return Err(NetfilterError::TooLarge { bytes_max });
+    }
+    kept.extend_from_slice(datagram);
+    kept.resize(aligned, 0);
+    Ok(())
 }
 
 /// 0, or minus the error, when the answer ends with this datagram.

@@ -7,6 +7,7 @@ use super::alert::Ancestor;
 use super::cgroup::Cgroup;
 use super::exec::{ProcessKey, Time};
 use super::failed_exec::FailedExecCounts;
+use super::firewall::tamper::TamperCounters;
 use super::loss::Losses;
 
 /// Execs that happened and of which there is no record.
@@ -25,6 +26,19 @@ pub struct Gap {
     /// How many more there were.
     pub lineages_omitted: u64,
     pub repair: Option<Repair>,
+}
+
+/// Changes of nf_tables of which the kernel dropped messages (`ENOBUFS`, `netlink(7)`). What the agent's own
+/// network namespace has since is found by a listing; what others had is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeGap {
+    /// Counted together with [`Gap::number`].
+    pub number: u64,
+    /// When everything had been read, and when it was noticed that messages are missing.
+    pub from: Time,
+    pub to: Time,
+    /// Reads that failed for it. The kernel does not say how many messages it dropped.
+    pub overruns: u64,
 }
 
 /// The execs that one cgroup and audit session lost.
@@ -77,6 +91,23 @@ impl AgentState {
     }
 }
 
+/// What was heard of nf_tables since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetfilterBooks {
+    pub datagrams: u64,
+    /// Datagrams that were not the kernel's.
+    pub refused: u64,
+    /// Reads that told that the kernel had dropped messages.
+    pub overruns: u64,
+    pub transactions: u64,
+    /// Messages that made no sense.
+    pub malformed: u64,
+    /// Changes and elements of a transaction beyond what is kept of one.
+    pub omitted: u64,
+    /// Other network namespaces given up for lack of room.
+    pub namespaces_forgotten: u64,
+}
+
 /// The sign of life: the books so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -106,6 +137,10 @@ pub struct Heartbeat {
     pub processes_dropped: u64,
     /// Groups of the detector given up for lack of room.
     pub groups_evicted: u64,
+    /// `None` when changes of the firewall are not judged.
+    pub tamper: Option<TamperCounters>,
+    /// `None` when nf_tables is not heard.
+    pub netfilter: Option<NetfilterBooks>,
     pub gaps: u64,
     /// Lines handed to the local log, and lines that were lost.
     pub alerts: u64,

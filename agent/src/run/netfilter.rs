@@ -2,17 +2,24 @@
 
 use std::future::pending;
 use std::io;
+use std::path::Path;
 
-use crate::host::netfilter::{Listener, NetfilterError, Received, snapshot};
+use crate::config::Settings;
+use crate::host::clock;
+use crate::host::netfilter::{
+    Listener, ListenerCounters, NetfilterError, RECEIVE_BUFFER_BYTES, Received, listed, snapshot,
+};
 use crate::host::procfs::Procfs;
 use crate::pipeline::exec::Time;
+use crate::pipeline::firewall::change::FirewallChange;
 use crate::pipeline::firewall::finding::Witness;
-use crate::pipeline::firewall::netlink::{Limits, Transaction, Transactions};
+use crate::pipeline::firewall::netlink::remembered::{Listed, Remembered};
+use crate::pipeline::firewall::netlink::snapshot::Snapshot;
+use crate::pipeline::firewall::netlink::{Counters, Limits, Transaction, Transactions};
 use crate::pipeline::firewall::tamper::Made;
 use crate::pipeline::process_tree::ProcessTree;
-
-/// What the kernel may hold for the agent: some ten thousand rules that come at once.
-const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
+use crate::pipeline::watch::{ChangeGap, NetfilterBooks};
+use crate::state::{Keeper, LISTED_BYTES_MAX, Unlisted};
 
 /// Most datagrams of one turn; what is left is read after the loop has seen to its other duties.
 const DATAGRAMS_MAX: usize = 1024;
@@ -24,21 +31,59 @@ pub(super) struct Netfilter {
     procfs: Procfs,
     /// There is more than the last turn took.
     more: bool,
+    /// When everything that had come was read for the last time.
+    read_up_to: Time,
+    /// Where the kernel dropped messages, since that was last asked.
+    gap: Option<ChangeGap>,
+}
+
+/// The witness of nf_tables, where changes of the firewall are judged, and what changed since the last run.
+pub(super) fn netfilter(
+    settings: &Settings,
+    root: &Path,
+    keeper: &mut Keeper,
+    now: Time,
+) -> (Netfilter, Option<Made>) {
+    let procfs = Procfs::new(root.join("proc"));
+    if settings.tamper.enabled {
+        Netfilter::open(procfs, keeper.recall_ruleset().as_ref(), now)
+    } else {
+        (Netfilter::closed(procfs), None)
+    }
+}
+
+/// Starts to write what the next run is to remember, as far as it is new.
+pub(super) fn save_state(keeper: &mut Keeper, tree: &ProcessTree, netfilter: &Netfilter) {
+    keeper.save(tree);
+    if let Some(generation) = netfilter.generation() {
+        keeper.save_ruleset(generation, clock::now(), ruleset_to_keep);
+    }
 }
 
 /// What was heard in one turn.
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) transactions: Vec<Transaction>,
-    /// The kernel dropped messages. What changed meanwhile is in `changed`.
-    pub(super) overrun: bool,
+    /// What changed meanwhile, when the kernel dropped messages.
     pub(super) changed: Vec<Made>,
 }
 
 impl Netfilter {
-    /// Listens from now on, and learns the ruleset as it is. Must be called within a tokio runtime.
-    pub(super) fn open(procfs: Procfs) -> Self {
-        let listener = Listener::open(RECEIVE_BUFFER_BYTES)
+    /// Listens from now on, learns the ruleset as it is, and tells what it has that was not there when
+    /// `remembered` was kept. Must be called within a tokio runtime.
+    fn open(procfs: Procfs, remembered: Option<&Remembered>, now: Time) -> (Self, Option<Made>) {
+        Self::open_with(RECEIVE_BUFFER_BYTES, procfs, remembered, now)
+    }
+
+    fn open_with(
+        receive_buffer_bytes: usize,
+        procfs: Procfs,
+        remembered: Option<&Remembered>,
+        now: Time,
+    ) -> (Self, Option<Made>) {
+        let mut netfilter = Self::closed(procfs);
+        netfilter.read_up_to = now;
+        netfilter.listener = Listener::open(receive_buffer_bytes)
             .inspect_err(|error| {
                 tracing::warn!(
                     %error,
@@ -46,28 +91,32 @@ impl Netfilter {
                 );
             })
             .ok();
-        let mut transactions = Transactions::new(Limits::default());
-        if listener.is_some() {
-            match snapshot() {
-                Ok(snapshot) => drop(transactions.adopt(snapshot)),
-                Err(error) => say_unlisted(&error),
-            }
+        if netfilter.listener.is_none() {
+            return (netfilter, None);
         }
-        Self {
-            listener,
-            transactions,
-            procfs,
-            more: false,
+        match snapshot() {
+            Ok(snapshot) => {
+                let changed =
+                    remembered.and_then(|remembered| since_last_run(remembered, &snapshot, now));
+                drop(netfilter.transactions.adopt(snapshot));
+                (netfilter, changed)
+            }
+            Err(error) => {
+                say_unlisted(&error);
+                (netfilter, None)
+            }
         }
     }
 
     /// One that hears nothing.
-    pub(super) fn closed(procfs: Procfs) -> Self {
+    fn closed(procfs: Procfs) -> Self {
         Self {
             listener: None,
             transactions: Transactions::new(Limits::default()),
             procfs,
             more: false,
+            read_up_to: Time::default(),
+            gap: None,
         }
     }
 
@@ -84,6 +133,50 @@ impl Netfilter {
         }
     }
 
+    /// Whether the last turn left something.
+    pub(super) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// The latest transaction that was told of the agent's own namespace.
+    fn generation(&self) -> Option<u32> {
+        self.listener.as_ref()?;
+        self.transactions.generation()
+    }
+
+    /// From when to when messages were dropped, since that was last asked: from the last time that everything
+    /// was read until the drop was noticed.
+    pub(super) fn take_gap(&mut self) -> Option<ChangeGap> {
+        self.gap.take()
+    }
+
+    /// `None`: it does not listen.
+    pub(super) fn books(&self) -> Option<NetfilterBooks> {
+        let ListenerCounters {
+            datagrams,
+            overruns,
+            refused,
+        } = self.listener.as_ref()?.counters();
+        let Counters {
+            transactions,
+            malformed,
+            ignored: _,
+            omitted,
+            // One for each time that the ruleset was listed anew.
+            overruns: _,
+            namespaces_forgotten,
+        } = self.transactions.counters();
+        Some(NetfilterBooks {
+            datagrams,
+            refused,
+            overruns,
+            transactions,
+            malformed,
+            omitted,
+            namespaces_forgotten,
+        })
+    }
+
     /// Takes what has come, up to a bound.
     pub(super) fn hear(&mut self, now: Time) -> io::Result<Heard> {
         let mut heard = Heard::default();
@@ -91,13 +184,14 @@ impl Netfilter {
             return Ok(heard);
         };
         self.more = true;
+        let mut overruns = 0;
         for _ in 0..DATAGRAMS_MAX {
             match listener.receive()? {
                 Received::Datagram { nsid, bytes } => {
                     let ended = self.transactions.handle_datagram(nsid, bytes, now);
                     heard.transactions.extend(ended);
                 }
-                Received::Overrun => heard.overrun = true,
+                Received::Overrun => overruns += 1,
                 Received::Refused => {}
                 Received::Nothing => {
                     self.more = false;
@@ -105,8 +199,12 @@ impl Netfilter {
                 }
             }
         }
-        if heard.overrun {
+        if overruns > 0 {
+            self.note_gap(overruns, now);
             heard.changed.extend(self.relist(now));
+        }
+        if !self.more {
+            self.read_up_to = now;
         }
         Ok(heard)
     }
@@ -122,14 +220,18 @@ impl Netfilter {
                 return None;
             }
         };
-        (!changes.is_empty()).then_some(Made {
-            time: now,
-            tgid: None,
-            nsid: None,
-            changes,
-            witness: Witness::Netlink,
-            while_blind: true,
-        })
+        (!changes.is_empty()).then(|| found(changes, now))
+    }
+
+    fn note_gap(&mut self, overruns: u64, now: Time) {
+        let gap = self.gap.get_or_insert(ChangeGap {
+            number: 0,
+            from: self.read_up_to,
+            to: now,
+            overruns: 0,
+        });
+        gap.to = now;
+        gap.overruns += overruns;
     }
 
     /// What a transaction says, with the process in place of the thread. The process may be over by now; then
@@ -156,6 +258,49 @@ impl Netfilter {
             while_blind: false,
         }
     }
+}
+
+/// What the present ruleset has that was not there when the remembered one was kept.
+fn since_last_run(remembered: &Remembered, present: &Snapshot, now: Time) -> Option<Made> {
+    let left_out = remembered.snapshot.ruleset.left_out() + present.ruleset.left_out();
+    if left_out > 0 {
+        tracing::warn!(
+            left_out,
+            "the ruleset of nf_tables is too large to be compared: what changed while the agent was down is not known"
+        );
+    }
+    let changes = remembered.changes_until(present);
+    if changes.is_empty() {
+        return None;
+    }
+    tracing::warn!(
+        changes = changes.len(),
+        same_boot = remembered.same_boot,
+        "the ruleset of nf_tables changed while the agent was down"
+    );
+    Some(found(changes, now))
+}
+
+/// Changes that nobody was seen making.
+fn found(changes: Vec<FirewallChange>, now: Time) -> Made {
+    Made {
+        time: now,
+        tgid: None,
+        nsid: None,
+        changes,
+        witness: Witness::Netlink,
+        while_blind: true,
+    }
+}
+
+/// The ruleset of the calling thread's namespace, to be kept.
+fn ruleset_to_keep() -> Result<Listed, Unlisted> {
+    listed(LISTED_BYTES_MAX).map_err(|error| {
+        if let NetfilterError::TooLarge { .. } = error {
+            return Unlisted::TooLarge;
+        }
+        Unlisted::Failed(error.to_string())
+    })
 }
 
 fn say_unlisted(error: &NetfilterError) {

@@ -22,8 +22,13 @@ pub enum StateError {
     NotOwn { path: PathBuf },
     #[error("write {path}")]
     Write { path: PathBuf, source: io::Error },
+    #[error("remove {path}")]
+    Remove { path: PathBuf, source: io::Error },
     #[error("start a thread for {path}")]
     Thread { path: PathBuf, source: io::Error },
+    /// Nothing was written: what is to be kept was not to be had.
+    #[error("the ruleset for {path} cannot be listed: {error}")]
+    Unlisted { path: PathBuf, error: String },
     /// The thread ended without a word.
     #[error("the thread for {path} was lost")]
     ThreadLost { path: PathBuf },
@@ -87,6 +92,17 @@ pub(super) fn replace(
             source,
         }
     })
+}
+
+/// Takes the file away, if there is one.
+pub(super) fn remove(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Remove {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn write_synced(

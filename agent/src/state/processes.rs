@@ -13,6 +13,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::uuid_text;
 use crate::lines::read_line;
 use crate::pipeline::exec::{FileId, ProcessKey, Time};
 use crate::pipeline::process_tree::memory::Remembered;
@@ -129,7 +130,7 @@ fn parse(line: &[u8]) -> Result<Remembered, String> {
 #[derive(Serialize, Deserialize)]
 struct Head {
     schema: String,
-    #[serde(with = "boot_id")]
+    #[serde(with = "uuid_text")]
     boot_id: Uuid,
     agent_version: String,
     processes: u64,
@@ -240,23 +241,6 @@ impl From<Line> for Remembered {
             exec_time: exec_time.map(|ExecTime { boot_ns, wall_ns }| Time { boot_ns, wall_ns }),
             ended,
         }
-    }
-}
-
-/// A UUID as text.
-mod boot_id {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-    use uuid::Uuid;
-
-    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Uuid, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Uuid::parse_str(&text).map_err(de::Error::custom)
     }
 }
 

@@ -105,7 +105,8 @@ impl<'a> FindingLine<'a> {
             mitre_technique_id: kind.mitre_technique_id(),
             first_seen: Moment(*first_seen),
             last_seen: Moment(*last_seen),
-            dest: known(dest.as_deref(), budget),
+            // No exec has named it when the first finding is of a comparison.
+            dest: known(dest.as_deref().or(Some(&context.host.name)), budget),
             user: known(user.as_deref(), budget),
             origin: origin_line(origin, budget),
             changes_asked: *asked,

@@ -6,7 +6,7 @@ use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Evidence, E
 use crate::pipeline::exec::{ExePath, Unknown, basename};
 use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::firewall::origin::Origin;
-use crate::pipeline::watch::Gap;
+use crate::pipeline::watch::{ChangeGap, Gap};
 
 use super::change::ChangeText;
 use super::text::{Text, is_active};
@@ -163,6 +163,18 @@ pub fn gap(gap: &Gap) -> String {
             ),
         );
     }
+    page.text
+}
+
+/// When changes of nf_tables were not heard.
+pub fn change_gap(gap: &ChangeGap) -> String {
+    let mut page = Page::default();
+    page.put(format_args!("GAP: changes of nf_tables lost"));
+    page.line(
+        "when",
+        &format!("{} to {}", Moment(gap.from), Moment(gap.to)),
+    );
+    page.line("why", "netfilter-overrun");
     page.text
 }
 

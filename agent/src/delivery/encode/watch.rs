@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::pipeline::firewall::tamper::TamperCounters;
 use crate::pipeline::loss::{LossCause, Losses};
-use crate::pipeline::watch::{Gap, Heartbeat, LostLineage, Repair};
+use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair};
 
 use super::budget::Budget;
 use super::exec::{CgroupLine, cgroup_line};
@@ -24,6 +25,8 @@ pub(super) struct GapLine<'a> {
     severity: &'static str,
     from: Moment,
     to: Moment,
+    /// What is missing: `execs-lost`, or `netfilter-overrun`.
+    why: &'static str,
     execs_lost: u64,
     causes: CauseLines,
     lineage_lost: u64,
@@ -116,6 +119,7 @@ impl<'a> GapLine<'a> {
             severity: "high",
             from: Moment(*from),
             to: Moment(*to),
+            why: "execs-lost",
             execs_lost: losses.total(),
             causes: CauseLines::of(losses),
             lineage_lost: *lineage_lost,
@@ -124,6 +128,44 @@ impl<'a> GapLine<'a> {
                 .collect(),
             lineages_omitted: lineages_omitted + left_out(lineages, budget.items) as u64,
             repair: repair.map(repair_line),
+            host: host_line(&context.host, budget),
+            agent: agent_line(context, budget),
+        }
+    }
+}
+
+/// A gap in what was heard of nf_tables: of the same kind as [`GapLine`], with the fields that have a meaning.
+#[derive(Serialize)]
+pub(super) struct ChangeGapLine<'a> {
+    schema: &'static str,
+    kind: &'static str,
+    number: u64,
+    severity: &'static str,
+    from: Moment,
+    to: Moment,
+    why: &'static str,
+    overruns: u64,
+    host: HostLine<'a>,
+    agent: AgentLine<'a>,
+}
+
+impl<'a> ChangeGapLine<'a> {
+    pub(super) fn of(gap: &ChangeGap, context: &'a AlertContext, budget: Budget) -> Self {
+        let ChangeGap {
+            number,
+            from,
+            to,
+            overruns,
+        } = gap;
+        Self {
+            schema: GAP_SCHEMA,
+            kind: "gap",
+            number: *number,
+            severity: "high",
+            from: Moment(*from),
+            to: Moment(*to),
+            why: "netfilter-overrun",
+            overruns: *overruns,
             host: host_line(&context.host, budget),
             agent: agent_line(context, budget),
         }
@@ -188,6 +230,10 @@ pub(super) struct HeartbeatLine<'a> {
     gaps: u64,
     lines_lost: u64,
     groups_evicted: u64,
+    /// Null when changes of the firewall are not judged.
+    tamper: Option<TamperLine>,
+    /// Null when nf_tables is not heard.
+    netfilter: Option<NetfilterLine>,
     processes: u64,
     processes_dropped: u64,
     host: HostLine<'a>,
@@ -212,6 +258,64 @@ struct BooksLine<'a> {
     failed_execs_lost: Option<u64>,
 }
 
+#[derive(Serialize)]
+struct TamperLine {
+    commands: u64,
+    queries: u64,
+    rejected: u64,
+    transactions: u64,
+    groups_dropped: u64,
+}
+
+fn tamper_line(counters: TamperCounters) -> TamperLine {
+    let TamperCounters {
+        commands,
+        queries,
+        rejected,
+        transactions,
+        groups_dropped,
+    } = counters;
+    TamperLine {
+        commands,
+        queries,
+        rejected,
+        transactions,
+        groups_dropped,
+    }
+}
+
+#[derive(Serialize)]
+struct NetfilterLine {
+    datagrams: u64,
+    refused: u64,
+    overruns: u64,
+    transactions: u64,
+    malformed: u64,
+    omitted: u64,
+    namespaces_forgotten: u64,
+}
+
+fn netfilter_line(books: NetfilterBooks) -> NetfilterLine {
+    let NetfilterBooks {
+        datagrams,
+        refused,
+        overruns,
+        transactions,
+        malformed,
+        omitted,
+        namespaces_forgotten,
+    } = books;
+    NetfilterLine {
+        datagrams,
+        refused,
+        overruns,
+        transactions,
+        malformed,
+        omitted,
+        namespaces_forgotten,
+    }
+}
+
 impl<'a> HeartbeatLine<'a> {
     pub(super) fn of(heartbeat: &'a Heartbeat, context: &'a AlertContext, budget: Budget) -> Self {
         let Heartbeat {
@@ -234,6 +338,8 @@ impl<'a> HeartbeatLine<'a> {
             processes,
             processes_dropped,
             groups_evicted,
+            tamper,
+            netfilter,
             gaps,
             alerts,
             lines_lost,
@@ -266,6 +372,8 @@ impl<'a> HeartbeatLine<'a> {
             gaps: *gaps,
             lines_lost: *lines_lost,
             groups_evicted: *groups_evicted,
+            tamper: tamper.map(tamper_line),
+            netfilter: netfilter.map(netfilter_line),
             processes: *processes,
             processes_dropped: *processes_dropped,
             host: host_line(&context.host, budget),
@@ -273,3 +381,6 @@ impl<'a> HeartbeatLine<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ mod field;
 mod interpret;
 mod pending;
 mod record;
+pub mod remembered;
 mod request;
 mod ruleset;
 pub mod snapshot;

@@ -232,6 +232,12 @@ impl Tamper {
                 (pretence, meaning, change)
             }));
         }
+        if made.while_blind {
+            // They are one finding, which keeps the first of them: a flood must not hide what opens.
+            meanings.sort_by_key(|(kind, meaning, _)| {
+                (!meaning.unrestricted, *kind == FindingKind::DropRemoved)
+            });
+        }
         for (kind, meaning, change) in meanings {
             let kind = if made.while_blind {
                 FindingKind::ChangedWhileBlind

@@ -28,6 +28,21 @@ struct Misplaced {
 }
 
 impl ChainContent {
+    /// A settled chain with these rules, in this order. Each needs a handle of its own.
+    pub(super) fn of(chain: Option<Chain>, rules: &[RuleRecord]) -> Self {
+        let mut content = Self {
+            chain,
+            ..Self::default()
+        };
+        for rule in rules {
+            content.put(&RuleRecord {
+                place: Place::Last,
+                ..rule.clone()
+            });
+        }
+        content
+    }
+
     pub(super) fn rules(&self) -> impl Iterator<Item = &RuleRecord> {
         let order = self.order.iter();
         order.filter_map(|handle| self.rules.get(handle))

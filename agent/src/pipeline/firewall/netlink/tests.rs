@@ -272,6 +272,26 @@ fn between_two_moments_lies_what_was_done() {
     }
 }
 
+#[test]
+fn the_generation_is_that_of_what_was_told_last() {
+    let mut known = transactions();
+    assert_eq!(known.generation(), None);
+    let table = case("nft add table inet t").datagrams.concat();
+    let end_of_other = known.handle_datagram(Some(1), &table, Time::default());
+    assert_eq!((end_of_other.len(), known.generation()), (1, None));
+    let ended = known.handle_datagram(None, &table, Time::default());
+    assert_eq!(known.generation(), Some(ended[0].generation));
+    let generation = ended[0].generation + 10;
+    known.adopt(Snapshot {
+        generation,
+        ruleset: Ruleset::default(),
+    });
+    assert_eq!(known.generation(), Some(generation));
+    // It is in the listing already.
+    known.handle_datagram(None, &table, Time::default());
+    assert_eq!(known.generation(), Some(generation));
+}
+
 fn count(lines: &[String], words: &[&str]) -> usize {
     let has = |line: &&String| words.iter().any(|word| line.contains(word));
     lines.iter().filter(has).count()

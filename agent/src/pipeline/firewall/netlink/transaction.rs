@@ -83,6 +83,8 @@ struct Namespace {
     ruleset: Ruleset,
     /// The transaction up to which a listing told the ruleset.
     listed: Option<u32>,
+    /// The latest transaction that was told, by a listing or by its messages.
+    told: Option<u32>,
     pending: Pending,
     incomplete: bool,
     latest: Time,
@@ -104,6 +106,12 @@ impl Transactions {
     /// What is known of a namespace.
     pub fn ruleset(&self, nsid: Option<i32>) -> Option<&Ruleset> {
         self.namespaces.get(&nsid).map(|known| &known.ruleset)
+    }
+
+    /// The latest transaction of the agent's own namespace that was told; `None`: none was, nor was the
+    /// ruleset listed.
+    pub fn generation(&self) -> Option<u32> {
+        self.namespaces.get(&None)?.told
     }
 
     /// Takes one datagram of the namespace, read at `now`, and gives the transactions that it ends.
@@ -195,6 +203,7 @@ impl Transactions {
         };
         let changes = diff(&known, &snapshot);
         own.listed = Some(snapshot.generation);
+        own.told = own.listed;
         own.ruleset = snapshot.ruleset;
         own.pending = Pending::default();
         changes
@@ -218,6 +227,9 @@ impl Namespace {
         let is_listed = self
             .listed
             .is_some_and(|listed| generation.id.wrapping_sub(listed).cast_signed() <= 0);
+        if !is_listed {
+            self.told = Some(generation.id);
+        }
         Transaction {
             nsid,
             generation: generation.id,

@@ -276,3 +276,27 @@ fn a_process_that_looks_like_a_kernel_thread_is_told() {
     tamper.handle_exec(&exec, &tree);
     assert_eq!(kinds(&mut tamper), []);
 }
+
+#[test]
+fn a_flood_does_not_hide_what_opened_while_nobody_looked() {
+    let drop_removed = FirewallChange {
+        operation: Operation::DeleteRule(Which::Index(1)),
+        ..accept(0)
+    };
+    let mut changes = vec![drop_removed; 1000];
+    changes.extend([accept(636), policy()]);
+    let mut tamper = tamper();
+    let made = Made {
+        tgid: None,
+        while_blind: true,
+        ..made(0, at(5), changes)
+    };
+    tamper.handle_made(&made, &host(BY_HAND));
+    tamper.flush();
+    let finding = findings(&mut tamper).pop().unwrap();
+    assert_eq!(finding.kind, FindingKind::ChangedWhileBlind);
+    assert_eq!(finding.made, 1002);
+    let shown = finding.changes.iter().map(|shown| shown.change.clone());
+    let shown: Vec<_> = shown.take(2).collect();
+    assert_eq!(shown, [policy(), accept(636)]);
+}

@@ -1,0 +1,127 @@
+use serde_json::{Value, json};
+
+use super::super::{HostIdentity, Shape, heartbeat_line, shaped_change_gap};
+use super::*;
+use crate::pipeline::exec::Time;
+use crate::pipeline::watch::AgentState;
+
+fn context() -> AlertContext {
+    AlertContext {
+        host: HostIdentity {
+            name: "web-1".to_owned(),
+            id: None,
+            boot_id: None,
+            os: None,
+            kernel: None,
+        },
+        agent_version: "0.1.0".to_owned(),
+    }
+}
+
+fn at(wall_s: u64) -> Time {
+    Time {
+        boot_ns: 0,
+        wall_ns: wall_s * 1_000_000_000,
+    }
+}
+
+fn gap() -> ChangeGap {
+    ChangeGap {
+        number: 3,
+        from: at(1),
+        to: at(2),
+        overruns: 4,
+    }
+}
+
+#[test]
+fn a_gap_of_changes_is_a_gap_event_with_its_reason() {
+    let line = shaped_change_gap(&gap(), &context(), Shape::JsonLines);
+    let gap: Value = serde_json::from_slice(&line).unwrap();
+    let expected = [
+        ("schema", json!("wallwatch.gap/1")),
+        ("kind", json!("gap")),
+        ("number", json!(3)),
+        ("severity", json!("high")),
+        ("why", json!("netfilter-overrun")),
+        ("overruns", json!(4)),
+    ];
+    for (field, value) in expected {
+        assert_eq!(gap[field], value, "{field}");
+    }
+    assert!(gap["from"].as_str() < gap["to"].as_str(), "{gap}");
+    assert_eq!(gap["host"]["name"], "web-1");
+}
+
+#[test]
+fn a_person_reads_what_was_lost_and_why() {
+    let page = shaped_change_gap(&gap(), &context(), Shape::Human);
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("GAP: changes of nf_tables lost"), "{page}");
+    assert!(page.contains("netfilter-overrun"), "{page}");
+}
+
+fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) -> Value {
+    let heartbeat = Heartbeat {
+        number: 1,
+        state: AgentState::Watching,
+        time: at(2),
+        since: at(1),
+        interval_s: Some(60),
+        sight: String::new(),
+        execs_seen: 0,
+        execs_received: 0,
+        losses: Losses::default(),
+        forks_seen: 0,
+        exits_seen: 0,
+        lineage_lost: 0,
+        argv_broken: 0,
+        paths_unknown: 0,
+        parent_paths_unknown: 0,
+        failed_execs: None,
+        processes: 0,
+        processes_dropped: 0,
+        groups_evicted: 0,
+        tamper,
+        netfilter,
+        gaps: 0,
+        alerts: 0,
+        lines_lost: 0,
+    };
+    serde_json::from_slice(&heartbeat_line(&heartbeat, &context())).unwrap()
+}
+
+#[test]
+fn a_heartbeat_has_the_books_of_the_tamper_layer() {
+    let tamper = TamperCounters {
+        commands: 1,
+        queries: 2,
+        rejected: 3,
+        transactions: 4,
+        groups_dropped: 5,
+    };
+    let netfilter = NetfilterBooks {
+        datagrams: 6,
+        refused: 7,
+        overruns: 8,
+        transactions: 9,
+        malformed: 10,
+        omitted: 11,
+        namespaces_forgotten: 12,
+    };
+    let line = heartbeat(Some(tamper), Some(netfilter));
+    let expected = json!({
+        "commands": 1, "queries": 2, "rejected": 3, "transactions": 4, "groups_dropped": 5,
+    });
+    assert_eq!(line["tamper"], expected);
+    let expected = json!({
+        "datagrams": 6, "refused": 7, "overruns": 8, "transactions": 9, "malformed": 10,
+        "omitted": 11, "namespaces_forgotten": 12,
+    });
+    assert_eq!(line["netfilter"], expected);
+    let line = heartbeat(None, None);
+    assert_eq!(
+        (&line["tamper"], &line["netfilter"]),
+        (&Value::Null, &Value::Null)
+    );
+}
