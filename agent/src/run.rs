@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+mod edits;
 mod netfilter;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
+use self::edits::Edits;
 use self::netfilter::Netfilter;
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
@@ -86,6 +88,10 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                     ready.context("wait for nf_tables")?;
                     agent.hear().context("read what nf_tables says")?;
                 }
+                ready = agent.edits.wait() => {
+                    ready.context("wait for edits of the firewall's configuration")?;
+                    agent.take_edits().context("read edits of the firewall's configuration")?;
+                }
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -124,6 +130,7 @@ struct Agent {
     writer: Writer,
     keeper: Keeper,
     netfilter: Netfilter,
+    edits: Edits,
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
@@ -147,6 +154,7 @@ impl Agent {
         let since = clock::now();
         let netfilter = netfilter(settings, root);
         pipeline.hears_netlink(netfilter.hears());
+        let edits = edits(settings, root);
         take_in_running(&mut source, &mut pipeline)?;
         pipeline.end_recall();
         if let Sight::Classic = source.sight() {
@@ -168,6 +176,7 @@ impl Agent {
             writer,
             keeper,
             netfilter,
+            edits,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             told: Told::default(),
@@ -190,12 +199,7 @@ impl Agent {
     /// record is in its ring before the program can change anything.
     fn hear(&mut self) -> io::Result<()> {
         let heard = self.netfilter.hear(clock::now())?;
-        for _ in 0..CATCH_UP_DRAINS_MAX {
-            if self.drain() == 0 {
-                break;
-            }
-            self.deliver();
-        }
+        self.catch_up();
         for transaction in heard.transactions {
             let made = self.netfilter.made(transaction, self.pipeline.tree());
             self.pipeline.handle_made(&made);
@@ -204,6 +208,26 @@ impl Agent {
             self.pipeline.handle_made(made);
         }
         Ok(())
+    }
+
+    /// Takes in who edited the firewall's configuration, when every exec from before it has been taken in.
+    fn take_edits(&mut self) -> io::Result<()> {
+        let edits = self.edits.read(clock::now())?;
+        self.catch_up();
+        for edit in &edits {
+            self.pipeline.handle_edit(edit);
+        }
+        Ok(())
+    }
+
+    /// Drains the rings until they are empty, or up to a bound.
+    fn catch_up(&mut self) {
+        for _ in 0..CATCH_UP_DRAINS_MAX {
+            if self.drain() == 0 {
+                break;
+            }
+            self.deliver();
+        }
     }
 
     /// Hands every alert to the writer, and only then says so.
@@ -260,12 +284,7 @@ impl Agent {
     /// Compares what was seen with what came. What is missing becomes a gap. What is in the rings by now is
     /// taken in first: it may say whose the missing were.
     fn reconcile(&mut self) {
-        for _ in 0..CATCH_UP_DRAINS_MAX {
-            if self.drain() == 0 {
-                break;
-            }
-            self.deliver();
-        }
+        self.catch_up();
         let Some(counters) = self.counters() else {
             return;
         };
@@ -411,6 +430,15 @@ fn netfilter(settings: &Settings, root: &Path) -> Netfilter {
         Netfilter::open(procfs)
     } else {
         Netfilter::closed(procfs)
+    }
+}
+
+/// The watch of the firewall's configuration, where changes of the firewall are judged.
+fn edits(settings: &Settings, root: &Path) -> Edits {
+    if settings.tamper.enabled {
+        Edits::open(root)
+    } else {
+        Edits::closed()
     }
 }
 
