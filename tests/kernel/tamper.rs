@@ -2,6 +2,7 @@
 //! past a running agent. What was found is the table in `agent/docs/evasions.md`: `UPDATE_EXPECT=1` writes it.
 
 mod cases;
+mod edits;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
