@@ -115,6 +115,22 @@ impl Agent {
         Self::start(config, run_arguments)
     }
 
+    /// Starts the agent, without some capabilities (as `setpriv(1)` lists them) where there are any, on the host
+    /// whose files stand under `root`.
+    pub(crate) fn run_on(root: &Path, bounding_set: Option<&str>) -> Self {
+        Self::start("", |command, folder| {
+            if let Some(set) = bounding_set {
+                let (binary, arguments) = (command.get_program(), command.get_args());
+                let mut bounded = Command::new("setpriv");
+                bounded.args(["--bounding-set", set, "--inh-caps", set]);
+                bounded.arg(binary).args(arguments);
+                *command = bounded;
+            }
+            run_arguments(command, folder);
+            command.arg("--root").arg(root);
+        })
+    }
+
     /// Starts the agent with a log that is read only until it is armed, and then by nobody.
     pub(crate) fn run_unread() -> Self {
         let mut agent = Self::run("");

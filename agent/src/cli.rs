@@ -132,7 +132,7 @@ pub struct CanaryArgs {
 /// Where the host is read.
 #[derive(Debug, clap::Args)]
 pub struct HostArgs {
-    /// Directory under which etc/machine-id, etc/os-release and proc are found (by doctor, sys too)
+    /// Directory under which etc and proc are found (by doctor, sys too)
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }

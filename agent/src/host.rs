@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod cgroups;
 pub mod clock;
 pub mod complete;
+pub mod config_watch;
 pub mod counters;
 pub mod identity;
 pub mod namespaces;

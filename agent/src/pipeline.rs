@@ -17,6 +17,7 @@ pub mod watch;
 use alert::{Alert, Ancestor};
 use detect::{Detector, OverlongPaths};
 use exec::{Event, ExePath, Exec, Time, Unknown};
+use firewall::edit::ConfigEdit;
 use firewall::finding::Finding;
 use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
@@ -72,6 +73,13 @@ impl Pipeline {
     pub fn handle_made(&mut self, made: &Made) {
         if let Some(tamper) = &mut self.tamper {
             tamper.handle_made(made, &self.tree);
+        }
+    }
+
+    /// A file from which a firewall is loaded was edited. Every exec from before it must have been handled.
+    pub fn handle_edit(&mut self, edit: &ConfigEdit) {
+        if let Some(tamper) = &mut self.tamper {
+            tamper.handle_edit(edit, &self.tree);
         }
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+mod edits;
 mod netfilter;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
+use self::edits::Edits;
 use self::netfilter::{Netfilter, netfilter, save_state};
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
@@ -88,6 +90,10 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                     ready.context("wait for nf_tables")?;
                     agent.hear().context("read what nf_tables says")?;
                 }
+                ready = agent.edits.wait() => {
+                    ready.context("wait for edits of the firewall's configuration")?;
+                    agent.take_edits().context("read edits of the firewall's configuration")?;
+                }
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -126,6 +132,7 @@ struct Agent {
     writer: Writer,
     keeper: Keeper,
     netfilter: Netfilter,
+    edits: Edits,
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
@@ -149,6 +156,7 @@ impl Agent {
         let since = clock::now();
         let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
         pipeline.hears_netlink(netfilter.hears());
+        let edits = edits(settings, root);
         take_in_running(&mut source, &mut pipeline)?;
         pipeline.end_recall();
         if let Some(made) = changed {
@@ -173,6 +181,7 @@ impl Agent {
             writer,
             keeper,
             netfilter,
+            edits,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             told: Told::default(),
@@ -195,12 +204,7 @@ impl Agent {
     /// record is in its ring before the program can change anything.
     fn hear(&mut self) -> io::Result<()> {
         let heard = self.netfilter.hear(clock::now())?;
-        for _ in 0..CATCH_UP_DRAINS_MAX {
-            if self.drain() == 0 {
-                break;
-            }
-            self.deliver();
-        }
+        self.catch_up();
         for transaction in heard.transactions {
             let made = self.netfilter.made(transaction, self.pipeline.tree());
             self.pipeline.handle_made(&made);
@@ -220,6 +224,26 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Takes in who edited the firewall's configuration, when every exec from before it has been taken in.
+    fn take_edits(&mut self) -> io::Result<()> {
+        let edits = self.edits.read(clock::now())?;
+        self.catch_up();
+        for edit in &edits {
+            self.pipeline.handle_edit(edit);
+        }
+        Ok(())
+    }
+
+    /// Drains the rings until they are empty, or up to a bound.
+    fn catch_up(&mut self) {
+        for _ in 0..CATCH_UP_DRAINS_MAX {
+            if self.drain() == 0 {
+                break;
+            }
+            self.deliver();
+        }
     }
 
     /// Hands every alert to the writer, and only then says so.
@@ -278,12 +302,6 @@ impl Agent {
     fn reconcile(&mut self) -> io::Result<()> {
         // So that a gap in what nf_tables says is known to within the interval.
         self.hear()?;
-        for _ in 0..CATCH_UP_DRAINS_MAX {
-            if self.drain() == 0 {
-                break;
-            }
-            self.deliver();
-        }
         self.tell_change_gap();
         let Some(counters) = self.counters() else {
             return Ok(());
@@ -445,6 +463,15 @@ impl Agent {
         check_written(written)?;
         tracing::info!(?written, ?state, "stopped");
         Ok(())
+    }
+}
+
+/// The watch of the firewall's configuration, where changes of the firewall are judged.
+fn edits(settings: &Settings, root: &Path) -> Edits {
+    if settings.tamper.enabled {
+        Edits::open(root)
+    } else {
+        Edits::closed()
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod blind;
 mod cases;
+mod edits;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -2,6 +2,7 @@
 //! something.
 
 pub mod change;
+pub mod edit;
 
 pub mod netlink;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::pipeline::firewall::edit::EditEvidence;
 use crate::pipeline::firewall::finding::{ChangeEvidence, Finding};
 use crate::pipeline::firewall::origin::Origin;
 
@@ -40,6 +41,8 @@ pub(super) struct FindingLine<'a> {
     changes_made: u64,
     changes: Vec<ChangeLine>,
     changes_omitted: u64,
+    edits: Vec<EditLine<'a>>,
+    edits_omitted: u64,
     execs: Vec<ExecLine<'a>>,
     execs_omitted: u64,
     lineage: Vec<AncestorLine<'a>>,
@@ -69,6 +72,15 @@ struct ChangeLine {
     text: String,
 }
 
+#[derive(Serialize)]
+struct EditLine<'a> {
+    time: Moment,
+    pid: Option<u32>,
+    executable: Option<Text<'a>>,
+    what: &'static str,
+    path: Text<'a>,
+}
+
 impl<'a> FindingLine<'a> {
     pub(super) fn of(finding: &'a Finding, context: &'a AlertContext, budget: Budget) -> Self {
         let Finding {
@@ -87,6 +99,8 @@ impl<'a> FindingLine<'a> {
             asked,
             made,
             changes,
+            edited: _,
+            edits,
             execs,
             execs_omitted,
             lineage,
@@ -115,6 +129,10 @@ impl<'a> FindingLine<'a> {
                 .map(|change| change_line(change, budget))
                 .collect(),
             changes_omitted: finding.changes_omitted() + left_out(changes, budget.items) as u64,
+            edits: first(edits, budget.items)
+                .map(|edit| edit_line(edit, budget))
+                .collect(),
+            edits_omitted: finding.edits_omitted() + left_out(edits, budget.items) as u64,
             execs: ends(execs, budget.items)
                 .map(|exec| exec_line(exec, budget))
                 .collect(),
@@ -167,3 +185,25 @@ fn change_line(evidence: &ChangeEvidence, budget: Budget) -> ChangeLine {
         text: shown.to_string(),
     }
 }
+
+fn edit_line(edit: &EditEvidence, budget: Budget) -> EditLine<'_> {
+    let EditEvidence {
+        time,
+        process,
+        exe,
+        path,
+        what,
+    } = edit;
+    EditLine {
+        time: Moment(*time),
+        pid: process.map(|process| process.tgid),
+        executable: exe
+            .as_ref()
+            .map(|exe| Text::whole(exe).within(budget.field_bytes)),
+        what: what.as_str(),
+        path: Text::whole(path).within(budget.field_bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests;

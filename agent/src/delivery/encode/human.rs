@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Evidence, Excerpt};
 use crate::pipeline::exec::{ExePath, Unknown, basename};
+use crate::pipeline::firewall::edit::EditEvidence;
 use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::firewall::origin::Origin;
 use crate::pipeline::watch::{ChangeGap, Gap};
@@ -78,15 +79,16 @@ pub fn finding(finding: &Finding) -> String {
     let dest = finding.dest.as_deref().unwrap_or("unknown");
     page.line("who", &passive(&format!("{user} on {dest}")));
     page.line("from", &begun_at(&finding.origin));
-    page.line(
-        "what",
-        &format!("{} asked for, {} made", finding.asked, finding.made),
-    );
+    page.line("what", &done(finding));
     for change in finding.changes.iter().take(COMMANDS_MAX) {
         let text = ChangeText(&change.change).to_string();
         page.more(&format!("  {}", passive(&text)));
     }
     page.rest(finding.changes.len(), COMMANDS_MAX);
+    for edit in finding.edits.iter().take(COMMANDS_MAX) {
+        page.more(&format!("  {}", edited(edit)));
+    }
+    page.rest(finding.edits.len(), COMMANDS_MAX);
     for exec in finding.execs.iter().take(COMMANDS_MAX) {
         page.line("command", &command(&exec.process_text).to_string());
     }
@@ -108,6 +110,22 @@ pub fn finding(finding: &Finding) -> String {
         ),
     );
     page.text
+}
+
+fn done(finding: &Finding) -> String {
+    let mut text = format!("{} asked for, {} made", finding.asked, finding.made);
+    if finding.edited > 0 {
+        text.push_str(&format!(", {}", counted(finding.edited, "edit")));
+    }
+    text
+}
+
+fn edited(edit: &EditEvidence) -> String {
+    let mut text = format!("{} {}", edit.what.as_str(), field(&edit.path));
+    if let (Some(exe), Some(process)) = (&edit.exe, edit.process) {
+        text.push_str(&format!(" by {} ({})", field(exe), process.tgid));
+    }
+    text
 }
 
 fn begun_at(origin: &Origin) -> String {

@@ -264,6 +264,7 @@ struct TamperLine {
     queries: u64,
     rejected: u64,
     transactions: u64,
+    edits: u64,
     groups_dropped: u64,
 }
 
@@ -273,6 +274,7 @@ fn tamper_line(counters: TamperCounters) -> TamperLine {
         queries,
         rejected,
         transactions,
+        edits,
         groups_dropped,
     } = counters;
     TamperLine {
@@ -280,6 +282,7 @@ fn tamper_line(counters: TamperCounters) -> TamperLine {
         queries,
         rejected,
         transactions,
+        edits,
         groups_dropped,
     }
 }

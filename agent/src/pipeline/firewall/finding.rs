@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::change::FirewallChange;
+use super::edit::EditEvidence;
 use super::origin::Origin;
 use crate::pipeline::alert::{AlertState, Ancestor, Evidence, Severity};
 use crate::pipeline::exec::{ProcessKey, Time};
@@ -26,13 +27,14 @@ pub enum FindingKind {
     ToolDisguised,
     KernelThreadDisguise,
     ChangedWhileBlind,
+    ConfigEdited,
 }
 
 /// ATT&CK: Disable or Modify System Firewall, by its new and its former number.
 const FIREWALL: &[&str] = &["T1686", "T1562.004"];
 
 impl FindingKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AcceptOpened,
         Self::PolicyOpened,
         Self::SetOpened,
@@ -47,6 +49,7 @@ impl FindingKind {
         Self::ToolDisguised,
         Self::KernelThreadDisguise,
         Self::ChangedWhileBlind,
+        Self::ConfigEdited,
     ];
 
     /// Its stable identifier.
@@ -66,6 +69,7 @@ impl FindingKind {
             Self::ToolDisguised => "tool-disguised",
             Self::KernelThreadDisguise => "kernel-thread-disguise",
             Self::ChangedWhileBlind => "changed-while-blind",
+            Self::ConfigEdited => "config-edited",
         }
     }
 
@@ -86,6 +90,7 @@ impl FindingKind {
             Self::ToolDisguised => "Firewall Tool in Disguise",
             Self::KernelThreadDisguise => "Process Disguised as a Kernel Thread",
             Self::ChangedWhileBlind => "Firewall Changed While Unwatched",
+            Self::ConfigEdited => "Firewall Configuration Edited",
         }
     }
 
@@ -93,7 +98,7 @@ impl FindingKind {
     pub(super) fn base_risk(self) -> i32 {
         match self {
             Self::SetOpened => 35,
-            Self::AcceptOpened => 40,
+            Self::AcceptOpened | Self::ConfigEdited => 40,
             Self::DropRemoved => 45,
             Self::PolicyOpened
             | Self::RulesetFlushed
@@ -128,7 +133,8 @@ impl FindingKind {
             | Self::RivalBlocked
             | Self::FirewallStopped
             | Self::ChangeWithoutTool
-            | Self::ChangedWhileBlind => FIREWALL,
+            | Self::ChangedWhileBlind
+            | Self::ConfigEdited => FIREWALL,
         }
     }
 }
@@ -270,6 +276,10 @@ pub struct Finding {
     pub made: u64,
     /// The first ones, in the order in which they were seen.
     pub changes: Vec<ChangeEvidence>,
+    /// Edits of files from which a firewall is loaded.
+    pub edited: u64,
+    /// The first ones, in the order in which they were heard of.
+    pub edits: Vec<EditEvidence>,
     /// Execs of firewall tools, and of what is in disguise; the first ones.
     pub execs: Vec<Evidence>,
     /// Execs that are counted but not listed.
@@ -282,5 +292,10 @@ impl Finding {
     /// Changes that are counted but not listed.
     pub fn changes_omitted(&self) -> u64 {
         (self.asked + self.made).saturating_sub(self.changes.len() as u64)
+    }
+
+    /// Edits that are counted but not listed.
+    pub fn edits_omitted(&self) -> u64 {
+        self.edited.saturating_sub(self.edits.len() as u64)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
 use super::origin::Origin;
 use super::severity::weigh;
@@ -12,8 +13,9 @@ use super::tamper::{Host, TamperLimits};
 use crate::pipeline::alert::{AlertState, Ancestor, Evidence, Severity};
 use crate::pipeline::exec::Time;
 
-/// Changes and execs that a finding lists; the others are counted.
+/// Changes, edits and execs that a finding lists; the others are counted.
 const CHANGES_MAX: usize = 32;
+const EDITS_MAX: usize = 32;
 const EXECS_MAX: usize = 16;
 
 #[derive(Debug)]
@@ -48,6 +50,8 @@ impl Group {
                 asked: 0,
                 made: 0,
                 changes: Vec::new(),
+                edited: 0,
+                edits: Vec::new(),
                 execs: Vec::new(),
                 execs_omitted: 0,
                 lineage: Vec::new(),
@@ -101,6 +105,14 @@ impl Group {
         }
         if finding.changes.len() < CHANGES_MAX {
             finding.changes.push(change);
+        }
+    }
+
+    pub(super) fn add_edit(&mut self, edit: EditEvidence) {
+        let finding = &mut self.finding;
+        finding.edited += 1;
+        if finding.edits.len() < EDITS_MAX {
+            finding.edits.push(edit);
         }
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::assess::{Meaning, meaning};
 use super::change::{Backend, Command, FirewallChange, Operation, Which};
 use super::disguise;
+use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
 use super::group::Group;
 use super::origin::{Origin, is_system_path, origin};
@@ -59,6 +60,8 @@ pub struct TamperCounters {
     pub rejected: u64,
     /// Transactions of netfilter.
     pub transactions: u64,
+    /// Edits of files from which a firewall is loaded.
+    pub edits: u64,
     /// Findings closed before their time, for lack of room.
     pub groups_dropped: u64,
 }
@@ -98,6 +101,14 @@ impl From<&XtablesReplace> for Made {
     }
 }
 
+/// What a finding has to show.
+enum Deed {
+    /// The exec itself, which the actor has.
+    Exec,
+    Change(Meaning, ChangeEvidence),
+    Edit(EditEvidence),
+}
+
 /// Who did it, and what is known of that.
 struct Actor {
     process: Option<ProcessKey>,
@@ -124,11 +135,20 @@ pub struct Tamper {
     host: Host,
 }
 
-/// As the last exec named it.
+/// As the first exec named it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Host {
     pub(super) dest: Option<Arc<str>>,
     id: Option<Arc<str>>,
+}
+
+impl Host {
+    fn learn(&mut self, exec: &Exec) {
+        if self.dest.is_none() && self.id.is_none() {
+            self.dest = exec.dest.clone();
+            self.id = exec.host_id.clone();
+        }
+    }
 }
 
 impl Tamper {
@@ -156,6 +176,7 @@ impl Tamper {
 
     /// To be called when the tree knows of the exec.
     pub fn handle_exec(&mut self, exec: &Exec, tree: &ProcessTree) {
+        self.host.learn(exec);
         let mut kinds = Vec::new();
         if disguise::as_kernel_thread(exec) {
             kinds.push((FindingKind::KernelThreadDisguise, None));
@@ -180,10 +201,6 @@ impl Tamper {
         if command.is_none() && kinds.is_empty() {
             return;
         }
-        self.host = Host {
-            dest: exec.dest.clone(),
-            id: exec.host_id.clone(),
-        };
         let mut text = Vec::new();
         exec.argv.join_into(&mut text);
         let found = Arc::new(evidence(exec, excerpt(&text, &[]), None));
@@ -195,7 +212,7 @@ impl Tamper {
         }
         let actor = self.actor(Some(exec.process), Some(found), tree);
         for (kind, judged) in kinds {
-            let change = judged.map(|(meaning, change)| {
+            let deed = judged.map_or(Deed::Exec, |(meaning, change)| {
                 let evidence = ChangeEvidence {
                     time: exec.time,
                     witness: Witness::Command,
@@ -203,9 +220,9 @@ impl Tamper {
                     nsid: None,
                     change: change.clone(),
                 };
-                (meaning, evidence)
+                Deed::Change(meaning, evidence)
             });
-            self.add(kind, &actor, change, exec.user.as_ref(), exec.time);
+            self.add(kind, &actor, deed, exec.user.as_ref(), exec.time);
         }
     }
 
@@ -251,7 +268,8 @@ impl Tamper {
                 nsid: made.nsid,
                 change: change.clone(),
             };
-            self.add(kind, &actor, Some((meaning, evidence)), None, made.time);
+            let deed = Deed::Change(meaning, evidence);
+            self.add(kind, &actor, deed, None, made.time);
         }
     }
 
@@ -303,7 +321,7 @@ impl Tamper {
         &mut self,
         kind: FindingKind,
         actor: &Actor,
-        change: Option<(Meaning, ChangeEvidence)>,
+        deed: Deed,
         user: Option<&Arc<str>>,
         time: Time,
     ) {
@@ -325,11 +343,15 @@ impl Tamper {
         });
         group.add_reasons(&actor.reasons);
         group.add_actor(&actor.lineage, actor.exec.as_ref(), user);
-        if let Some((meaning, change)) = change {
-            if meaning.unrestricted {
-                group.add_reasons(&BTreeSet::from([Reason::Unrestricted]));
+        match deed {
+            Deed::Exec => {}
+            Deed::Change(meaning, change) => {
+                if meaning.unrestricted {
+                    group.add_reasons(&BTreeSet::from([Reason::Unrestricted]));
+                }
+                group.add_change(change);
             }
-            group.add_change(change);
+            Deed::Edit(edit) => group.add_edit(edit),
         }
         group.seen(time);
         self.findings.extend(group.first_revision());
@@ -427,6 +449,8 @@ impl Actor {
         matches!(actor, Some(ExePath::Unknown(Unknown::Absent)))
     }
 }
+
+mod edits;
 
 #[cfg(test)]
 mod tests;
