@@ -7,16 +7,17 @@ use std::time::Duration;
 
 mod edits;
 mod netfilter;
+mod timer;
 
 use anyhow::Context;
 use aya_log::EbpfLogger;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use self::edits::Edits;
 use self::netfilter::{Netfilter, netfilter, save_state};
+use self::timer::{every, sleep_or_never, tick};
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
 use crate::delivery::encode::{
@@ -103,27 +104,6 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
         }
         agent.stop().await
     })
-}
-
-/// The first tick is one period away.
-fn every(period: Duration) -> Interval {
-    let mut interval = interval_at(Instant::now() + period, period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-async fn tick(interval: &mut Option<Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => pending().await,
-    }
-}
-
-async fn sleep_or_never(due: Option<Duration>) {
-    match due {
-        Some(due) => sleep(due).await,
-        None => pending().await,
-    }
 }
 
 struct Agent {
