@@ -405,6 +405,8 @@ impl Agent {
         while self.drain() > 0 {
             self.deliver();
         }
+        self.take_edits()
+            .context("read edits of the firewall's configuration")?;
         self.pipeline.flush(clock::now());
         self.deliver();
         let counters = self.source.counters().context("read the counters")?;
