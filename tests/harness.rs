@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -115,19 +116,17 @@ impl Agent {
         Self::start(config, run_arguments)
     }
 
-    /// Starts the agent, without some capabilities (as `setpriv(1)` lists them) where there are any, on the host
-    /// whose files stand under `root`.
-    pub(crate) fn run_on(root: &Path, bounding_set: Option<&str>) -> Self {
+    /// Starts the agent on the host whose files stand under `root`; without `capability`, by its number in
+    /// `include/uapi/linux/capability.h`, where there is one.
+    pub(crate) fn run_on(root: &Path, capability: Option<u32>) -> Self {
         Self::start("", |command, folder| {
-            if let Some(set) = bounding_set {
-                let (binary, arguments) = (command.get_program(), command.get_args());
-                let mut bounded = Command::new("setpriv");
-                bounded.args(["--bounding-set", set, "--inh-caps", set]);
-                bounded.arg(binary).args(arguments);
-                *command = bounded;
-            }
             run_arguments(command, folder);
             command.arg("--root").arg(root);
+            if let Some(capability) = capability {
+                let drop_it = move || drop_capability(capability);
+                // SAFETY: between fork and exec it makes one system call and allocates nothing.
+                unsafe { command.pre_exec(drop_it) };
+            }
         })
     }
 
@@ -360,6 +359,15 @@ impl Agent {
         // The test fails in the next line; the process must not outlive it.
         drop(self.child.kill());
         panic!("the agent did not say {words:?}, but:\n{text}");
+    }
+}
+
+/// What this process executes next does not have it, root or not (`capabilities(7)`).
+fn drop_capability(capability: u32) -> io::Result<()> {
+    // SAFETY: the call takes numbers alone.
+    match unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

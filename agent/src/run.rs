@@ -425,6 +425,8 @@ impl Agent {
             self.deliver();
         }
         self.hear_all().context("read what nf_tables says")?;
+        self.take_edits()
+            .context("read edits of the firewall's configuration")?;
         self.pipeline.flush(clock::now());
         self.deliver();
         self.tell_change_gap();

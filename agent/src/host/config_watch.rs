@@ -65,7 +65,7 @@ pub enum Means {
 pub struct ConfigWatchCounters {
     /// How often the kernel's queue was full; how many edits it dropped is not known.
     pub overflows: u64,
-    /// Folders that could not be watched: there were too many of them, or the kernel refused.
+    /// Folders that cannot be watched now: there are too many of them, or the kernel refuses.
     pub unwatched: u64,
     /// Files that appeared with a folder and were not told, for there were too many.
     pub untold: u64,
@@ -125,7 +125,12 @@ impl ConfigWatch {
     ) -> Result<Self, ConfigWatchError> {
         let mut folders = Folders::new(root);
         let scan = folders.scan(notifier.as_mut());
-        if let Some((folder, error)) = scan.refused.into_iter().next() {
+        let unwatched = scan.unwatched();
+        // What fanotify refuses, inotify may watch; what that refuses is counted, as long as there is more.
+        let is_enough = matches!(means, Means::Inotify(_)) && folders.len() > 0;
+        if let Some((folder, error)) = scan.refused.into_iter().next()
+            && !is_enough
+        {
             let means = name;
             return Err(ConfigWatchError::Folder {
                 means,
@@ -143,7 +148,7 @@ impl ConfigWatch {
             readiness: readiness.map_err(|error| wait(error.into()))?,
             means,
             counters: ConfigWatchCounters {
-                unwatched: scan.too_many,
+                unwatched,
                 ..ConfigWatchCounters::default()
             },
             more: false,
@@ -208,7 +213,7 @@ impl ConfigWatch {
     /// Watches folders that are new. Files that stood in one before it was watched came with it.
     fn follow(&mut self, turn: &mut Turn, now: Time) {
         let scan = self.folders.scan(self.notifier.as_mut());
-        self.counters.unwatched += scan.too_many + scan.refused.len() as u64;
+        self.counters.unwatched = scan.unwatched();
         for folder in &scan.new {
             let mut moved = turn.moved.iter().rev();
             let mover = moved.find(|(moved, _)| folder.starts_with(moved));

@@ -11,7 +11,7 @@ use crate::pipeline::firewall::edit::ConfigEdit;
 /// The watch of the files; blind where the kernel does not let it watch.
 pub(super) struct Edits {
     watch: Option<ConfigWatch>,
-    /// What was said already.
+    /// What was said already; of what goes up and down, the most.
     told: ConfigWatchCounters,
 }
 
@@ -86,7 +86,11 @@ impl Edits {
                 "folders appeared with more files than can be told as edits"
             );
         }
-        self.told = watch.counters();
+        self.told = ConfigWatchCounters {
+            overflows,
+            unwatched: unwatched.max(self.told.unwatched),
+            untold,
+        };
     }
 }
 

@@ -1,6 +1,6 @@
 //! The folders that are watched, and those that appear and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -15,6 +15,9 @@ pub(super) const FOLDERS_MAX: usize = 128;
 /// Entries of a folder that are looked at in the search for others, or for what came with it.
 const ENTRIES_MAX: usize = 1024;
 
+/// How often one scan looks. What appears after the last look is seen at the next event of a folder.
+const LOOKS_MAX: usize = 4;
+
 /// What a scan found.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -24,6 +27,12 @@ pub(super) struct Scan {
     pub(super) too_many: u64,
     /// Folders of which the kernel does not tell.
     pub(super) refused: Vec<(PathBuf, io::Error)>,
+}
+
+impl Scan {
+    pub(super) fn unwatched(&self) -> u64 {
+        self.too_many + self.refused.len() as u64
+    }
 }
 
 /// The files of one folder.
@@ -58,8 +67,23 @@ impl Folders {
         self.watched.len()
     }
 
-    /// Looks for the folders as they are now, and lets `notifier` watch those.
+    /// Looks for the folders as they are now, and lets `notifier` watch those. Looks again when there were new
+    /// ones: what came before they were watched was not told.
     pub(super) fn scan(&mut self, notifier: &mut dyn Notifier) -> Scan {
+        let mut new = Vec::new();
+        let mut scan = self.look(notifier);
+        for _ in 1..LOOKS_MAX {
+            if scan.new.is_empty() {
+                break;
+            }
+            new.append(&mut scan.new);
+            scan = self.look(notifier);
+        }
+        scan.new.splice(0..0, new);
+        scan
+    }
+
+    fn look(&mut self, notifier: &mut dyn Notifier) -> Scan {
         let mut scan = Scan::default();
         let found = self.find(&mut scan);
         self.watched.retain(|path, watched| {
@@ -106,21 +130,25 @@ impl Folders {
         files
     }
 
-    /// The folders as they are, those above first.
+    /// The folders as they are. Those that every host may have come first, then those that are watched
+    /// already: whoever makes folders by the hundred takes no watch away.
     fn find(&self, scan: &mut Scan) -> BTreeMap<PathBuf, Watched> {
         let mut found: BTreeMap<PathBuf, Watched> = BTreeMap::new();
-        let mut next = places::roots();
-        next.reverse();
-        while let Some(path) = next.pop() {
+        let mut next = VecDeque::from(places::roots());
+        next.extend(self.watched.keys().cloned());
+        while let Some(path) = next.pop_front() {
+            if found.contains_key(&path) {
+                continue;
+            }
+            if found.len() >= FOLDERS_MAX {
+                scan.too_many += 1;
+                continue;
+            }
             let Some(folder) = open(&self.root.join(&path)) else {
                 continue;
             };
             let mut known = found.values();
             if known.any(|known| known.identity == folder.identity) {
-                continue;
-            }
-            if found.len() >= FOLDERS_MAX {
-                scan.too_many += 1;
                 continue;
             }
             if places::levels(&path) > 1 {

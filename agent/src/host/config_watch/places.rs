@@ -81,7 +81,10 @@ pub(super) fn roots() -> Vec<PathBuf> {
 
 /// Whether the search begins there.
 pub(super) fn is_root(path: &Path) -> bool {
-    roots().iter().any(|root| root == path)
+    PLACES.iter().any(|place| {
+        let place_path = Path::new(place.path);
+        place_path.starts_with(path) && (place.levels > 0 || place_path != path)
+    })
 }
 
 fn depth(path: &Path) -> usize {
@@ -156,6 +159,9 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(sorted.len(), roots.len());
+        assert!(roots.iter().all(|root| is_root(root)));
+        assert!(!is_root(Path::new("etc/nftables.conf")));
+        assert!(!is_root(Path::new("etc/ufw/applications.d")));
         assert!(roots.contains(&PathBuf::from("etc/sysconfig")));
         assert!(roots.contains(&PathBuf::from("etc/firewalld")));
     }

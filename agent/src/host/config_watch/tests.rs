@@ -174,6 +174,25 @@ fn folders_beyond_the_bound_are_counted() {
 }
 
 #[test]
+fn a_flood_of_folders_takes_no_watch_from_those_that_have_one() {
+    by_each_means(|open| {
+        let root = root(&["etc/firewalld/zones"]);
+        let mut watch = open(root.path());
+        for number in 0..2 * FOLDERS_MAX {
+            fs::create_dir_all(root.path().join(format!("etc/firewalld/{number}"))).unwrap();
+        }
+        fs::create_dir_all(root.path().join("etc/ufw")).unwrap();
+        edits(&mut watch);
+        assert_eq!(watch.watched(), FOLDERS_MAX);
+        assert!(watch.counters().unwatched > 0);
+        for path in ["etc/firewalld/zones/public.xml", "etc/ufw/user.rules"] {
+            File::create(root.path().join(path)).unwrap();
+            assert_eq!(edits(&mut watch).len(), 2, "{path}");
+        }
+    });
+}
+
+#[test]
 fn an_overflow_is_counted_and_the_watch_goes_on() {
     by_each_means(|open| {
         let root = root(&["etc/ufw"]);
