@@ -1,5 +1,6 @@
 //! The kernel's own word on nf_tables, from the socket to what the pipeline takes.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::io;
 use std::path::Path;
@@ -234,6 +235,19 @@ impl Netfilter {
         gap.overruns += overruns;
     }
 
+    /// Of the sets whose elements changed, those whose members are stopped.
+    fn stopping_sets(&self, nsid: Option<i32>, changes: &[FirewallChange]) -> BTreeSet<Vec<u8>> {
+        let Some(ruleset) = self.transactions.ruleset(nsid) else {
+            return BTreeSet::new();
+        };
+        let stops = |change: &FirewallChange| {
+            let set = change.operation.changed_set()?;
+            let stops = ruleset.set_stops(change.family?, change.table.as_ref()?, set);
+            stops.then(|| set.to_vec())
+        };
+        changes.iter().filter_map(stops).collect()
+    }
+
     /// What a transaction says, with the process in place of the thread. The process may be over by now; then
     /// the tree still knows it, if the thread was its leader.
     pub(super) fn made(&self, transaction: Transaction, tree: &ProcessTree) -> Made {
@@ -243,9 +257,9 @@ impl Netfilter {
             thread_id,
             name: _,
             changes,
-            changes_omitted: _,
-            elements_omitted: _,
-            incomplete: _,
+            changes_omitted,
+            elements_omitted,
+            incomplete,
             time,
         } = transaction;
         let leader = tree.at(thread_id, time).map(|process| process.tgid);
@@ -253,7 +267,9 @@ impl Netfilter {
             time,
             tgid: leader.or_else(|| self.procfs.tgid_of(thread_id)),
             nsid,
+            stopping_sets: self.stopping_sets(nsid, &changes),
             changes,
+            omitted: changes_omitted + elements_omitted + u64::from(incomplete),
             witness: Witness::Netlink,
             while_blind: false,
         }
@@ -288,6 +304,8 @@ fn found(changes: Vec<FirewallChange>, now: Time) -> Made {
         tgid: None,
         nsid: None,
         changes,
+        omitted: 0,
+        stopping_sets: BTreeSet::new(),
         witness: Witness::Netlink,
         while_blind: true,
     }

@@ -226,8 +226,22 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        set_up: "nft add table inet w; nft add chain inet w c '{ type filter hook input priority 0; }'; nft add set inet w allowed '{ type inet_service; }'; nft add rule inet w c tcp dport @allowed accept",
+        set_up: "nft add table inet w; nft add chain inet w c '{ type filter hook input priority 0; }'; nft add set inet w allowed '{ type inet_service; }'; nft add rule inet w c tcp dport @allowed accept; nft add set inet w banned '{ type ipv4_addr; }'; nft add element inet w banned '{ 203.0.113.60 }'; nft add rule inet w c ip saddr @banned drop; nft add rule inet w c tcp dport 6050 drop",
         cases: &[
+            case(
+                4,
+                "a rule that dropped is replaced by one that counts",
+                "nft replace rule inet w c handle \"$(nft -a list chain inet w c | sed -n 's/.*dport 6050.*handle //p')\" counter",
+                "drop-removed",
+                "6050",
+            ),
+            case(
+                5,
+                "a jump in front of the rules that drop",
+                "nft add chain inet w ok6051; nft insert rule inet w c jump ok6051",
+                "accept-opened",
+                "ok6051",
+            ),
             case(
                 12,
                 "setsockopt without a tool",
@@ -286,6 +300,13 @@ pub(super) const GROUPS: &[Group] = &[
             ),
             case(
                 28,
+                "a ban is lifted",
+                "nft delete element inet w banned '{ 203.0.113.60 }'",
+                "set-opened",
+                "delete from banned",
+            ),
+            case(
+                28,
                 "the dormant flag",
                 "nft add table inet dormant6048 '{ flags dormant; }'; nft add table inet w '{ flags dormant; }'",
                 "table-disabled",
@@ -310,4 +331,6 @@ pub(super) const QUIET: &[&str] = &[
     "iptables -A INPUT -m comment --comment 'ACCEPT tcp --dport 636 &>/dev/null' -p tcp --dport 6066 -j DROP",
     "iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
     "iptables -A INPUT -i lo -j ACCEPT",
+    "nft add table inet q; nft add set inet q b '{ type ipv4_addr; }'; nft add chain inet q c '{ type filter hook input priority 0; }'; nft add rule inet q c ip saddr @b drop; nft add element inet q b '{ 203.0.113.61 }'",
+    "nft add rule inet q c tcp dport 22 ct state new limit rate over 5/minute drop",
 ];

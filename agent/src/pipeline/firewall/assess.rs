@@ -4,8 +4,8 @@ use core::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::change::{
-    Addresses, FirewallChange, Negatable, Operation, Policy, Ports, Protocol, Rule, Target,
-    UnitVerb, Which,
+    Addresses, Backend, Element, FirewallChange, Negatable, Operation, Policy, Ports, Position,
+    Protocol, Rule, Target, UnitVerb, Which,
 };
 use super::finding::FindingKind;
 
@@ -15,13 +15,16 @@ pub struct Meaning {
     pub kind: FindingKind,
     /// No port, address or interface restricts what is opened.
     pub unrestricted: bool,
+    /// It leads to another chain, or to a program, where something is let pass or is not.
+    pub indirect: bool,
 }
 
 impl Meaning {
-    fn of(kind: FindingKind) -> Self {
+    pub(super) fn of(kind: FindingKind) -> Self {
         Self {
             kind,
             unrestricted: false,
+            indirect: false,
         }
     }
 }
@@ -33,19 +36,23 @@ const MANAGEMENT_PORTS: &[u16] = &[
 ];
 
 /// Ports to which logs go: syslog, syslog over TLS, Splunk HEC and its forwarder, Elastic, OTLP, Graylog,
-/// Wazuh.
-const LOG_PORTS: &[u16] = &[514, 601, 6514, 8088, 9997, 9200, 4317, 4318, 12201, 1514];
+/// Wazuh, Beats, Fluentd.
+const LOG_PORTS: &[u16] = &[
+    514, 601, 1514, 4317, 4318, 5044, 5140, 6514, 8088, 9200, 9997, 12201, 24224,
+];
 
 /// `None`: it opens, closes and blinds nothing, as far as it shows.
 pub fn meaning(change: &FirewallChange) -> Option<Meaning> {
     match &change.operation {
-        Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => rule_added(rule),
-        Operation::DeleteRule(which) => {
-            deletes(which).then(|| Meaning::of(FindingKind::DropRemoved))
+        Operation::AddRule { rule, position } => rule_added(change, rule, *position),
+        Operation::ReplaceRule { which, rule } => {
+            let added = rule_added(change, rule, Position::Index(1));
+            added.or_else(|| rule_deleted(which))
         }
+        Operation::DeleteRule(which) => rule_deleted(which),
         Operation::SetPolicy(Policy::Accept) => Some(Meaning {
-            kind: FindingKind::PolicyOpened,
             unrestricted: true,
+            ..Meaning::of(FindingKind::PolicyOpened)
         }),
         Operation::FlushChain
         | Operation::DeleteChain
@@ -54,16 +61,7 @@ pub fn meaning(change: &FirewallChange) -> Option<Meaning> {
         | Operation::FlushRuleset
         | Operation::Load { flushes: true, .. } => Some(Meaning::of(FindingKind::RulesetFlushed)),
         Operation::SetDormant(true) => Some(Meaning::of(FindingKind::TableDisabled)),
-        Operation::AddElements { elements, .. } => {
-            // A plain set says nothing of what its members get.
-            let opens = elements.iter().any(|element| {
-                element
-                    .verdict
-                    .as_ref()
-                    .is_none_or(|verdict| *verdict == Target::Accept)
-            });
-            opens.then(|| Meaning::of(FindingKind::SetOpened))
-        }
+        Operation::AddElements { elements, .. } => elements_added(elements),
         Operation::DeleteElements { elements, .. } => {
             let opens = elements
                 .iter()
@@ -93,29 +91,88 @@ pub fn meaning(change: &FirewallChange) -> Option<Meaning> {
     }
 }
 
-fn rule_added(rule: &Rule) -> Option<Meaning> {
+fn rule_added(change: &FirewallChange, rule: &Rule, position: Position) -> Option<Meaning> {
+    let opened = Meaning {
+        unrestricted: is_unrestricted(rule),
+        ..Meaning::of(FindingKind::AcceptOpened)
+    };
+    let leads_elsewhere = Meaning {
+        indirect: true,
+        ..Meaning::of(FindingKind::AcceptOpened)
+    };
     match rule.target.as_ref()? {
-        Target::Accept | Target::Return | Target::Notrack if !is_harmless(rule) => Some(Meaning {
-            kind: FindingKind::AcceptOpened,
-            unrestricted: is_unrestricted(rule),
-        }),
         Target::Redirect { .. } | Target::Dnat { .. } | Target::Tproxy { .. } => {
             Some(Meaning::of(FindingKind::RedirectAdded))
         }
+        Target::Other(name) => {
+            sends_elsewhere(name).then(|| Meaning::of(FindingKind::RedirectAdded))
+        }
         Target::Drop | Target::Reject => blocked(rule).map(Meaning::of),
-        Target::Accept
-        | Target::Return
-        | Target::Notrack
-        | Target::Jump(_)
-        | Target::Goto(_)
-        | Target::Snat { .. }
-        | Target::Masquerade
-        | Target::Mark
-        | Target::Log
-        | Target::Queue
-        | Target::Map(_)
-        | Target::Other(_) => None,
+        _ if is_harmless(rule) => None,
+        Target::Accept | Target::Notrack => Some(opened),
+        Target::Return => returns_early(change, position).then_some(opened),
+        // In front of the rules that are there; at the end it takes nothing from them.
+        Target::Jump(_) | Target::Goto(_) => {
+            (position != Position::Last).then_some(leads_elsewhere)
+        }
+        // Whoever listens decides; with `bypass`, nobody does.
+        Target::Queue => Some(leads_elsewhere),
+        Target::Snat { .. } | Target::Masquerade | Target::Mark | Target::Log | Target::Map(_) => {
+            None
+        }
     }
+}
+
+/// Targets that hand packets, or copies of them, to another host or interface.
+fn sends_elsewhere(name: &[u8]) -> bool {
+    let names: [&[u8]; 4] = [b"NETMAP", b"TEE", b"dup", b"fwd"];
+    names.contains(&name)
+}
+
+/// Whether RETURN passes by rules that may drop. From a chain of one's own it goes back to where it came from,
+/// and there the other rules are.
+fn returns_early(change: &FirewallChange, position: Position) -> bool {
+    const BUILT_IN: [&[u8]; 5] = [
+        b"INPUT",
+        b"OUTPUT",
+        b"FORWARD",
+        b"PREROUTING",
+        b"POSTROUTING",
+    ];
+    match change.backend {
+        Backend::Xtables | Backend::XtablesNft | Backend::XtablesLegacy => change
+            .chain
+            .as_ref()
+            .is_none_or(|chain| BUILT_IN.contains(&chain.as_slice())),
+        Backend::Nftables
+        | Backend::Ipset
+        | Backend::Ufw
+        | Backend::Firewalld
+        | Backend::Service
+        | Backend::Kernel => position != Position::Last,
+    }
+}
+
+/// A plain set says nothing of what its members get. A verdict map does.
+fn elements_added(elements: &[Element]) -> Option<Meaning> {
+    let opens = |element: &Element| {
+        element
+            .verdict
+            .as_ref()
+            .is_none_or(|verdict| *verdict == Target::Accept || leads_on(verdict))
+    };
+    let blinds = |element: &Element| {
+        let mut ports = element.ports.iter();
+        element.verdict.as_ref().is_some_and(stops)
+            && ports.any(|range| names_one(range, LOG_PORTS))
+    };
+    if elements.iter().any(blinds) {
+        return Some(Meaning::of(FindingKind::SiemBlocked));
+    }
+    elements
+        .iter()
+        .any(opens)
+        .then(|| Meaning::of(FindingKind::SetOpened))
 }
 
 /// Replies to what this host began, and what never leaves it.
@@ -198,6 +255,9 @@ fn blocked(rule: &Rule) -> Option<FindingKind> {
         .protocol
         .as_ref()
         .is_none_or(|protocol| protocol.value == Protocol::TCP);
+    // A ban of some, or of too many at once, leaves the others in.
+    let is_narrow =
+        rule.sources.is_some() || rule.states.is_some() || !rule.other_matches.is_empty();
     let is_management = [
         &rule.destination_ports,
         &rule.source_ports,
@@ -205,7 +265,7 @@ fn blocked(rule: &Rule) -> Option<FindingKind> {
     ]
     .into_iter()
     .any(|ports| names(ports, MANAGEMENT_PORTS));
-    (is_stream && is_management).then_some(FindingKind::RivalBlocked)
+    (is_stream && is_management && !is_narrow).then_some(FindingKind::RivalBlocked)
 }
 
 /// A range of many ports shuts a whole host and names none.
@@ -215,12 +275,26 @@ fn names_one(range: &RangeInclusive<u16>, known: &[u16]) -> bool {
     is_narrow && known.iter().any(|port| range.contains(port))
 }
 
-/// Whether a rule that goes may have stopped something. By its number alone nobody can tell that it did not.
-fn deletes(which: &Which) -> bool {
+/// A rule that goes may have stopped something. By its number alone nobody can tell that it did not.
+fn rule_deleted(which: &Which) -> Option<Meaning> {
+    let removed = Meaning::of(FindingKind::DropRemoved);
+    let indirect = Meaning {
+        indirect: true,
+        ..removed
+    };
     match which {
-        Which::Same(rule) | Which::Known { rule, .. } => rule.target.as_ref().is_some_and(stops),
-        Which::Index(_) | Which::Handle(_) => true,
+        Which::Index(_) | Which::Handle(_) => Some(removed),
+        Which::Same(rule) | Which::Known { rule, .. } => match rule.target.as_ref()? {
+            target if stops(target) => Some(removed),
+            target if leads_on(target) => Some(indirect),
+            _ => None,
+        },
     }
+}
+
+/// Whether what happens to a packet is decided elsewhere.
+fn leads_on(target: &Target) -> bool {
+    matches!(target, Target::Jump(_) | Target::Goto(_) | Target::Map(_))
 }
 
 fn stops(target: &Target) -> bool {

@@ -295,6 +295,19 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// The set whose elements it changes.
+    pub fn changed_set(&self) -> Option<&[u8]> {
+        if let Self::AddElements { set, .. }
+        | Self::DeleteElements { set, .. }
+        | Self::FlushSet { set } = self
+        {
+            return Some(set);
+        }
+        None
+    }
+}
+
 /// One change of a firewall, asked for or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirewallChange {

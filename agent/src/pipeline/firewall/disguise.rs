@@ -1,5 +1,6 @@
 //! Programs that pretend to be something else, as far as one exec shows it.
 
+use super::iptables::XtablesProgram;
 use super::origin::is_system_path;
 use crate::pipeline::exec::{ExePath, Exec, basename};
 
@@ -32,16 +33,8 @@ pub fn of_tool(exec: &Exec) -> bool {
 
 /// Whether programs of that name make changes of netfilter themselves, by netlink or `setsockopt`.
 pub fn changes_netfilter(name: &[u8]) -> bool {
-    const PREFIXES: &[&str] = &[
-        "iptables",
-        "ip6tables",
-        "arptables",
-        "ebtables",
-        "xtables-",
-        "nft",
-        "ipset",
-    ];
-    PREFIXES
-        .iter()
-        .any(|prefix| name.starts_with(prefix.as_bytes()))
+    matches!(
+        name,
+        b"nft" | b"ipset" | b"xtables-nft-multi" | b"xtables-legacy-multi"
+    ) || XtablesProgram::from_name(name).is_some()
 }

@@ -167,10 +167,12 @@ pub enum Reason {
     Container,
     /// A whole host is let in or out: no port, no address, no interface.
     Unrestricted,
+    /// It leads to another chain, or to a program, where something is let pass or is not.
+    Indirect,
 }
 
 impl Reason {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InteractiveLogin,
         Self::KnownManager,
         Self::PackageManager,
@@ -184,6 +186,7 @@ impl Reason {
         Self::NetworkService,
         Self::Container,
         Self::Unrestricted,
+        Self::Indirect,
     ];
 
     /// Its stable identifier.
@@ -202,6 +205,7 @@ impl Reason {
             Self::NetworkService => "network-service",
             Self::Container => "container",
             Self::Unrestricted => "unrestricted",
+            Self::Indirect => "indirect",
         }
     }
 
@@ -211,6 +215,7 @@ impl Reason {
             Self::KnownManager => -35,
             Self::PackageManager => -25,
             Self::InteractiveLogin => -20,
+            Self::Indirect => -15,
             Self::OutputSilenced | Self::NoLogin | Self::OriginUnknown | Self::Unrestricted => 10,
             Self::Container | Self::ActorUnknown => 15,
             Self::WritableOrigin => 20,
@@ -274,7 +279,7 @@ pub struct Finding {
     /// Changes that commands asked for, and changes that the kernel was seen to make or was told to make.
     pub asked: u64,
     pub made: u64,
-    /// The first ones, in the order in which they were seen.
+    /// The first and the latest ones, in the order in which they were seen.
     pub changes: Vec<ChangeEvidence>,
     /// Edits of files from which a firewall is loaded.
     pub edited: u64,

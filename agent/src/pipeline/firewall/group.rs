@@ -103,9 +103,11 @@ impl Group {
             Witness::Command => finding.asked += 1,
             Witness::Netlink | Witness::Setsockopt => finding.made += 1,
         }
-        if finding.changes.len() < CHANGES_MAX {
-            finding.changes.push(change);
+        // The first and the latest: a burst hides neither how it began nor what comes at its end.
+        if finding.changes.len() >= CHANGES_MAX {
+            finding.changes.remove(CHANGES_MAX / 2);
         }
+        finding.changes.push(change);
     }
 
     pub(super) fn add_edit(&mut self, edit: EditEvidence) {

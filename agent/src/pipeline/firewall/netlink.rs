@@ -28,6 +28,7 @@ mod record;
 pub mod remembered;
 mod request;
 mod ruleset;
+mod set_use;
 pub mod snapshot;
 mod transaction;
 

@@ -77,7 +77,7 @@ impl Origin {
     }
 }
 
-/// Programs by the name of their file. They count only below one of [`SYSTEM_DIRECTORIES`].
+/// Programs by the name of their file. They count only below one of [`PACKAGE_DIRECTORIES`].
 const LOGIN: &[&str] = &[
     "sshd",
     "sshd-session",
@@ -158,11 +158,35 @@ const PACKAGE_MANAGERS: &[&str] = &[
 /// Where only the administrator puts programs.
 const SYSTEM_DIRECTORIES: &[&str] = &["/usr/", "/bin/", "/sbin/", "/lib/", "/opt/", "/snap/"];
 
-/// Whether a path stands where only the administrator puts programs (`hier(7)`).
+/// Where packages put programs. What the administrator puts elsewhere can be named in the configuration.
+const PACKAGE_DIRECTORIES: &[&str] = &[
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/lib/",
+    "/usr/libexec/",
+    "/bin/",
+    "/sbin/",
+    "/lib/",
+    "/snap/",
+];
+
+/// Whether a path stands where only the administrator puts programs (`hier(7)`). A path that goes back on itself,
+/// as a script's may, which the kernel does not resolve, stands nowhere.
 pub fn is_system_path(path: &[u8]) -> bool {
-    SYSTEM_DIRECTORIES
-        .iter()
-        .any(|directory| path.starts_with(directory.as_bytes()))
+    is_below(path, SYSTEM_DIRECTORIES)
+}
+
+/// Whether a path stands where packages put programs.
+pub fn is_package_path(path: &[u8]) -> bool {
+    is_below(path, PACKAGE_DIRECTORIES)
+}
+
+fn is_below(path: &[u8], directories: &[&str]) -> bool {
+    let goes_back = path.split(|&byte| byte == b'/').any(|part| part == b"..");
+    !goes_back
+        && directories
+            .iter()
+            .any(|directory| path.starts_with(directory.as_bytes()))
 }
 
 /// The origin of a lineage that begins with the actor. `None` for an empty one.
@@ -231,7 +255,7 @@ fn kind_of(ancestor: &Ancestor, managers: &[Box<[u8]>]) -> Option<OriginKind> {
             if managers.iter().any(|manager| **manager == *path) {
                 return Some(OriginKind::Manager);
             }
-            is_system_path(path).then(|| kind_of_name(basename(path)))?
+            is_package_path(path).then(|| kind_of_name(basename(path)))?
         })
 }
 

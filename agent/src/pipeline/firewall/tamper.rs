@@ -75,9 +75,25 @@ pub struct Made {
     /// Network namespace as netlink numbers it; `None` for the agent's own.
     pub nsid: Option<i32>,
     pub changes: Vec<FirewallChange>,
+    /// Changes that were made and are not in `changes`, for want of room or because messages were lost.
+    pub omitted: u64,
+    /// Sets among those in `changes` whose members are dropped or rejected.
+    pub stopping_sets: BTreeSet<Vec<u8>>,
     pub witness: Witness,
     /// It was found by comparing, and nobody was seen doing it.
     pub while_blind: bool,
+}
+
+impl Made {
+    /// With what is known of the sets: to ban somebody opens nothing, and to let go of a ban does.
+    fn meaning(&self, change: &FirewallChange) -> Option<Meaning> {
+        let set = change.operation.changed_set();
+        if set.is_none_or(|set| !self.stopping_sets.contains(set)) {
+            return meaning(change);
+        }
+        let bans = matches!(change.operation, Operation::AddElements { .. });
+        (!bans).then(|| Meaning::of(FindingKind::SetOpened))
+    }
 }
 
 impl From<&XtablesReplace> for Made {
@@ -95,6 +111,8 @@ impl From<&XtablesReplace> for Made {
                     what: b"replace the table".to_vec(),
                 },
             }],
+            omitted: 0,
+            stopping_sets: BTreeSet::new(),
             witness: Witness::Setsockopt,
             while_blind: false,
         }
@@ -238,16 +256,18 @@ impl Tamper {
         let mut meanings: Vec<(FindingKind, Meaning, &FirewallChange)> = made
             .changes
             .iter()
-            .filter_map(|change| meaning(change).map(|meaning| (meaning.kind, meaning, change)))
+            .filter_map(|change| {
+                let meaning = made.meaning(change)?;
+                Some((meaning.kind, meaning, change))
+            })
             .collect();
-        if let Some(pretence) = actor.pretence() {
-            meanings.extend(made.changes.first().map(|change| {
-                let meaning = Meaning {
-                    kind: pretence,
-                    unrestricted: false,
-                };
-                (pretence, meaning, change)
-            }));
+        let pretence = actor.pretence().filter(|_| !made.while_blind);
+        if let Some(pretence) = pretence {
+            meanings.extend(
+                made.changes
+                    .first()
+                    .map(|change| (pretence, Meaning::of(pretence), change)),
+            );
         }
         if made.while_blind {
             // They are one finding, which keeps the first of them: a flood must not hide what opens.
@@ -255,6 +275,11 @@ impl Tamper {
                 (!meaning.unrestricted, *kind == FindingKind::DropRemoved)
             });
         }
+        let unseen = unseen(made);
+        meanings.extend(unseen.as_ref().map(|unseen| {
+            let kind = FindingKind::ChangedWhileBlind;
+            (kind, Meaning::of(kind), unseen)
+        }));
         for (kind, meaning, change) in meanings {
             let kind = if made.while_blind {
                 FindingKind::ChangedWhileBlind
@@ -306,15 +331,21 @@ impl Tamper {
         self.findings.pop_front()
     }
 
-    /// Whether a command's own word is enough. Which rule goes by its number, only the kernel can tell, if it
-    /// is heard.
+    /// Whether a command's own word is enough. Which rule goes by its number, and what the members of a
+    /// set get, only the kernel can tell, if it is heard.
     fn is_judged(&self, change: &FirewallChange) -> bool {
-        let by_number = matches!(
+        let needs_more = matches!(
             change.operation,
             Operation::DeleteRule(Which::Index(_) | Which::Handle(_))
+                | Operation::ReplaceRule {
+                    which: Which::Index(_) | Which::Handle(_),
+                    ..
+                }
+                | Operation::AddElements { .. }
+                | Operation::DeleteElements { .. }
         );
         let is_told = matches!(change.backend, Backend::Nftables | Backend::XtablesNft);
-        !(by_number && is_told && self.hears_netlink)
+        !(needs_more && is_told && self.hears_netlink)
     }
 
     fn add(
@@ -346,6 +377,9 @@ impl Tamper {
         match deed {
             Deed::Exec => {}
             Deed::Change(meaning, change) => {
+                if meaning.indirect {
+                    group.add_reasons(&BTreeSet::from([Reason::Indirect]));
+                }
                 if meaning.unrestricted {
                     group.add_reasons(&BTreeSet::from([Reason::Unrestricted]));
                 }
@@ -409,6 +443,20 @@ impl Tamper {
     }
 }
 
+/// What of a transaction nobody looked at, as a change of its own: a flood must not hide what it carries.
+fn unseen(made: &Made) -> Option<FirewallChange> {
+    let first = made.changes.first();
+    (made.omitted > 0).then(|| FirewallChange {
+        backend: first.map_or(Backend::Nftables, |change| change.backend),
+        family: first.and_then(|change| change.family),
+        table: None,
+        chain: None,
+        operation: Operation::Other {
+            what: format!("{} more changes of one transaction, unseen", made.omitted).into_bytes(),
+        },
+    })
+}
+
 /// UUIDv5 over the host, the kind, the origin and when it began: a replay gives the same.
 fn finding_id(host: &Host, kind: FindingKind, origin: Option<ProcessKey>, first: Time) -> Uuid {
     /// UUIDv4, made for this purpose.
@@ -432,8 +480,9 @@ impl Actor {
         if self.reasons.contains(&Reason::KnownManager) {
             return None;
         }
-        let actor = self.lineage.first()?;
-        let ExePath::Known(path) = &actor.exe else {
+        let actor = self.lineage.first().map(|actor| &actor.exe);
+        // Who is gone before anybody could tell who it was is not better off than who stays.
+        let Some(ExePath::Known(path)) = actor else {
             return Some(FindingKind::ChangeWithoutTool);
         };
         let name = basename(path);

@@ -42,13 +42,97 @@ fn to(target: Target) -> Rule {
 
 #[test]
 fn a_rule_that_lets_pass_opens() {
-    for target in [Target::Accept, Target::Return, Target::Notrack] {
+    for target in [Target::Accept, Target::Notrack] {
         let rule = Rule {
             destination_ports: port(636),
             ..to(target)
         };
         assert_eq!(added(rule), Some(FindingKind::AcceptOpened));
     }
+}
+
+#[test]
+fn to_return_early_passes_by_what_follows() {
+    let returns = |backend, chain: &str, position| {
+        let change = FirewallChange {
+            backend,
+            chain: Some(chain.as_bytes().to_vec()),
+            ..change(Operation::AddRule {
+                rule: Box::new(to(Target::Return)),
+                position,
+            })
+        };
+        meaning(&change).map(|meaning| meaning.kind)
+    };
+    let opened = Some(FindingKind::AcceptOpened);
+    assert_eq!(
+        returns(Backend::XtablesNft, "INPUT", Position::Last),
+        opened
+    );
+    assert_eq!(returns(Backend::Xtables, "f2b-sshd", Position::Last), None);
+    assert_eq!(returns(Backend::Nftables, "c", Position::Index(1)), opened);
+    assert_eq!(returns(Backend::Nftables, "c", Position::Last), None);
+}
+
+#[test]
+fn what_is_decided_elsewhere_is_told_when_it_stands_in_front() {
+    let leads = |target, position| {
+        meaning(&change(Operation::AddRule {
+            rule: Box::new(to(target)),
+            position,
+        }))
+    };
+    for target in [Target::Jump(b"ok".to_vec()), Target::Goto(b"ok".to_vec())] {
+        let found = leads(target.clone(), Position::Index(1)).unwrap();
+        assert_eq!(found.kind, FindingKind::AcceptOpened);
+        assert!(found.indirect);
+        assert_eq!(leads(target, Position::Last), None);
+    }
+    assert!(leads(Target::Queue, Position::Last).unwrap().indirect);
+}
+
+#[test]
+fn a_rule_that_is_replaced_may_have_stopped_something() {
+    let known = |target| Which::Known {
+        handle: 1,
+        rule: Box::new(to(target)),
+    };
+    let replaced = |old, new: Rule| {
+        kind(Operation::ReplaceRule {
+            which: known(old),
+            rule: Box::new(new),
+        })
+    };
+    let dropped = Some(FindingKind::DropRemoved);
+    assert_eq!(replaced(Target::Drop, Rule::default()), dropped);
+    assert_eq!(
+        replaced(Target::Drop, to(Target::Accept)),
+        Some(FindingKind::AcceptOpened)
+    );
+    assert_eq!(replaced(Target::Accept, Rule::default()), None);
+    let gone = |target| meaning(&change(Operation::DeleteRule(known(target)))).unwrap();
+    assert!(gone(Target::Jump(b"blocked".to_vec())).indirect);
+    assert!(gone(Target::Map(b"m".to_vec())).indirect);
+}
+
+#[test]
+fn a_ban_of_some_blocks_no_rival() {
+    let ban = Rule {
+        protocol: is(Protocol::TCP),
+        destination_ports: port(22),
+        ..to(Target::Reject)
+    };
+    assert_eq!(added(ban.clone()), Some(FindingKind::RivalBlocked));
+    let of_a_set = Rule {
+        sources: is(vec![Addresses::Set(b"banned".to_vec())]),
+        ..ban.clone()
+    };
+    assert_eq!(added(of_a_set), None);
+    let at_a_rate = Rule {
+        other_matches: vec![b"limit".to_vec()],
+        ..ban
+    };
+    assert_eq!(added(at_a_rate), None);
 }
 
 #[test]
@@ -232,6 +316,21 @@ fn an_element_opens_by_what_it_gives_or_takes_away() {
     assert_eq!(add(None), Some(FindingKind::SetOpened));
     assert_eq!(add(Some(Target::Accept)), Some(FindingKind::SetOpened));
     assert_eq!(add(Some(Target::Drop)), None);
+    assert_eq!(
+        add(Some(Target::Goto(b"ok".to_vec()))),
+        Some(FindingKind::SetOpened)
+    );
+    let log = Element {
+        ports: vec![514..=514],
+        ..element(Some(Target::Drop))
+    };
+    assert_eq!(
+        kind(Operation::AddElements {
+            set: b"s".to_vec(),
+            elements: vec![log],
+        }),
+        Some(FindingKind::SiemBlocked)
+    );
     assert_eq!(delete(Some(Target::Drop)), Some(FindingKind::SetOpened));
     assert_eq!(delete(Some(Target::Accept)), None);
 }

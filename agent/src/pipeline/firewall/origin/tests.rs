@@ -109,3 +109,21 @@ fn a_unit_is_what_is_left_and_nothing_at_all_has_no_origin() {
     assert_eq!(found.unit.as_deref(), Some("backup.service"));
     assert_eq!(origin(&[], None, &[]), None);
 }
+
+#[test]
+fn a_scripts_path_that_goes_back_stands_nowhere() {
+    for script in [
+        "/usr/../tmp/x/dockerd",
+        "/usr/bin/../../tmp/sshd",
+        "/opt/dockerd",
+        "/usr/local/bin/firewalld",
+    ] {
+        let lineage = [
+            ancestor(40, "/usr/sbin/nft", None),
+            ancestor(30, "/usr/bin/bash", Some(script)),
+        ];
+        let origin = origin(&lineage, None, &[]).unwrap();
+        assert_eq!(origin.kind, OriginKind::Unknown, "{script}");
+    }
+    assert!(!is_system_path(b"/usr/../tmp/nft"));
+}

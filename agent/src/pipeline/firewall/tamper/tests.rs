@@ -72,6 +72,8 @@ fn made(tgid: u32, time: Time, changes: Vec<FirewallChange>) -> Made {
         nsid: None,
         changes,
         witness: Witness::Netlink,
+        omitted: 0,
+        stopping_sets: BTreeSet::new(),
         while_blind: false,
     }
 }
@@ -202,6 +204,8 @@ fn a_burst_is_one_finding_that_grows() {
     assert_eq!((finding.id, finding.revision), (first[0].id, 1));
     assert_eq!(finding.made, 100);
     assert_eq!(finding.changes.len(), 32);
+    assert_eq!(finding.changes[0].change, accept(0));
+    assert_eq!(finding.changes[31].change, accept(99));
     assert_eq!(finding.changes_omitted(), 68);
     assert_eq!(finding.state, AlertState::Open);
 
@@ -230,6 +234,8 @@ fn nobody_known_is_told_as_such() {
     let found = findings(&mut tamper);
     assert_eq!(found[0].reasons, [Reason::ActorUnknown]);
     assert_eq!(found[0].origin, Origin::unknown());
+    let who_is_gone_is_not_better_off = FindingKind::ChangeWithoutTool;
+    assert_eq!(found[1].kind, who_is_gone_is_not_better_off);
 }
 
 #[test]
@@ -288,6 +294,8 @@ fn a_flood_does_not_hide_what_opened_while_nobody_looked() {
     let mut tamper = tamper();
     let made = Made {
         tgid: None,
+        omitted: 0,
+        stopping_sets: BTreeSet::new(),
         while_blind: true,
         ..made(0, at(5), changes)
     };
@@ -299,4 +307,46 @@ fn a_flood_does_not_hide_what_opened_while_nobody_looked() {
     let shown = finding.changes.iter().map(|shown| shown.change.clone());
     let shown: Vec<_> = shown.take(2).collect();
     assert_eq!(shown, [policy(), accept(636)]);
+}
+
+#[test]
+fn a_ban_opens_nothing_and_the_end_of_a_ban_does() {
+    let elements = |operation| FirewallChange {
+        operation,
+        ..accept(0)
+    };
+    let add = elements(Operation::AddElements {
+        set: b"banned".to_vec(),
+        elements: vec![Default::default()],
+    });
+    let delete = elements(Operation::DeleteElements {
+        set: b"banned".to_vec(),
+        elements: vec![Default::default()],
+    });
+    let tree = host(BY_HAND);
+    let judge = |change: &FirewallChange, stopping: bool| {
+        let mut tamper = tamper();
+        let mut made = made(40, at(5), vec![change.clone()]);
+        if stopping {
+            made.stopping_sets.insert(b"banned".to_vec());
+        }
+        tamper.handle_made(&made, &tree);
+        kinds(&mut tamper)
+    };
+    assert_eq!(judge(&add, true), []);
+    assert_eq!(judge(&delete, true), [FindingKind::SetOpened]);
+    assert_eq!(judge(&add, false), [FindingKind::SetOpened]);
+    assert_eq!(judge(&delete, false), []);
+}
+
+#[test]
+fn what_nobody_looked_at_in_a_flood_is_told() {
+    let mut tamper = tamper();
+    let mut made = made(40, at(5), vec![policy()]);
+    made.omitted = 7;
+    tamper.handle_made(&made, &host(BY_HAND));
+    assert_eq!(
+        kinds(&mut tamper),
+        [FindingKind::PolicyOpened, FindingKind::ChangedWhileBlind]
+    );
 }
