@@ -95,7 +95,7 @@ impl Way {
             match &event {
                 Event::Exec(exec) => check_exec(exec),
                 Event::FailedExec(failed) => check_failed(failed),
-                Event::Fork(_) | Event::Exit(_) | Event::Running(_) => {}
+                Event::Fork(_) | Event::Exit(_) | Event::Running(_) | Event::XtablesReplace(_) => {}
             }
             self.pipeline.handle_event(&event, self.now);
             n += alerts::check_next(&mut self.pipeline);

@@ -23,7 +23,9 @@ pub(super) struct Group {
     finding: Finding,
     reasons: BTreeSet<Reason>,
     execs: u64,
-    /// When it was told last; `None` when it never was.
+    /// When something was added last, and when it was told last (`None`: never), on the clock of whoever asks what is
+    /// due: an event may be late.
+    touched_ns: u64,
     told_ns: Option<u64>,
     /// Whether something was added since.
     grew: bool,
@@ -58,6 +60,7 @@ impl Group {
             },
             reasons,
             execs: 0,
+            touched_ns: time.boot_ns,
             told_ns: None,
             grew: true,
         }
@@ -118,14 +121,15 @@ impl Group {
         }
     }
 
-    pub(super) fn seen(&mut self, time: Time) {
+    pub(super) fn seen(&mut self, time: Time, now_ns: u64) {
+        self.touched_ns = self.touched_ns.max(now_ns);
         self.finding.first_seen = self.finding.first_seen.min(time);
         self.finding.last_seen = self.finding.last_seen.max(time);
         self.grew = true;
     }
 
-    pub(super) fn last_ns(&self) -> u64 {
-        self.finding.last_seen.boot_ns
+    pub(super) fn touched_ns(&self) -> u64 {
+        self.touched_ns
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -134,14 +138,17 @@ impl Group {
 
     /// The first line of a finding is told at once.
     pub(super) fn first_revision(&mut self) -> Option<Finding> {
-        self.told_ns.is_none().then(|| self.tell())
+        let now_ns = self.touched_ns;
+        self.told_ns.is_none().then(|| self.tell(now_ns))
     }
 
     /// The moment, in boot time, when something is to be done.
     pub(super) fn due_ns(&self, limits: &TamperLimits) -> u64 {
-        let close_ns = self.last_ns() + limits.quiet.as_nanos() as u64;
+        let close_ns = self.closes_ns(limits);
         match self.told_ns {
-            Some(told_ns) if self.grew => close_ns.min(told_ns + self.interval_ns(limits)),
+            Some(told_ns) if self.grew => {
+                close_ns.min(told_ns.saturating_add(self.interval_ns(limits)))
+            }
             _ => close_ns,
         }
     }
@@ -150,20 +157,27 @@ impl Group {
         if now.boot_ns < self.due_ns(limits) {
             return None;
         }
-        if now.boot_ns >= self.last_ns() + limits.quiet.as_nanos() as u64 {
+        if now.boot_ns >= self.closes_ns(limits) {
             return self.close();
         }
-        Some(self.tell())
+        Some(self.tell(now.boot_ns))
     }
 
     /// The last revision; `None` when there is nothing new to it and the state alone has changed.
     pub(super) fn close(&mut self) -> Option<Finding> {
         self.finding.state = AlertState::Closed;
-        Some(self.tell())
+        let now_ns = self.touched_ns;
+        Some(self.tell(now_ns))
     }
 
     pub(super) fn flush(&mut self) -> Option<Finding> {
-        self.grew.then(|| self.tell())
+        let now_ns = self.touched_ns;
+        self.grew.then(|| self.tell(now_ns))
+    }
+
+    fn closes_ns(&self, limits: &TamperLimits) -> u64 {
+        self.touched_ns
+            .saturating_add(limits.quiet.as_nanos() as u64)
     }
 
     fn interval_ns(&self, limits: &TamperLimits) -> u64 {
@@ -176,10 +190,10 @@ impl Group {
         interval.as_nanos() as u64
     }
 
-    fn tell(&mut self) -> Finding {
+    fn tell(&mut self, now_ns: u64) -> Finding {
         self.grew = false;
         let is_first = self.told_ns.is_none();
-        self.told_ns = Some(self.last_ns());
+        self.told_ns = Some(now_ns);
         if !is_first {
             self.finding.revision += 1;
         }

@@ -150,6 +150,8 @@ pub struct Tamper {
     /// Whether the kernel's own word on nf_tables is heard: then what a command line cannot tell is left to
     /// it.
     hears_netlink: bool,
+    /// The latest moment that it was told of.
+    latest_ns: u64,
     host: Host,
 }
 
@@ -179,6 +181,7 @@ impl Tamper {
             findings: VecDeque::new(),
             counters: TamperCounters::default(),
             hears_netlink: false,
+            latest_ns: 0,
             host: Host::default(),
         }
     }
@@ -300,6 +303,7 @@ impl Tamper {
 
     /// Harmless early, harmful late.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.latest_ns = self.latest_ns.max(now.boot_ns);
         let Self {
             limits,
             groups,
@@ -387,7 +391,8 @@ impl Tamper {
             }
             Deed::Edit(edit) => group.add_edit(edit),
         }
-        group.seen(time);
+        self.latest_ns = self.latest_ns.max(time.boot_ns);
+        group.seen(time, self.latest_ns);
         self.findings.extend(group.first_revision());
     }
 
@@ -419,7 +424,7 @@ impl Tamper {
             let quietest = self
                 .groups
                 .iter()
-                .min_by_key(|(_, group)| group.last_ns())
+                .min_by_key(|(_, group)| group.touched_ns())
                 .map(|(key, _)| *key);
             let Some(mut group) = quietest.and_then(|key| self.groups.remove(&key)) else {
                 return;
