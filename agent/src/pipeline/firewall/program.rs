@@ -57,6 +57,13 @@ pub fn command_of(exe: Option<&[u8]>, argv: &[&[u8]]) -> Option<(Tool, Command)>
     of_program(name, name, arguments, FRONTS_MAX)
 }
 
+/// Whether a process may be a tool, by the names alone: for nearly every exec this is all that is looked at.
+pub fn may_be_tool(exe: Option<&[u8]>, argv0: &[u8]) -> bool {
+    exe.is_some_and(|exe| is_known(basename(exe)) || is_init_script(exe, basename(exe)))
+        || is_known(basename(argv0))
+        || is_init_script(argv0, basename(argv0))
+}
+
 fn is_known(name: &[u8]) -> bool {
     name.starts_with(b"xtables-")
         || is_loader(name)

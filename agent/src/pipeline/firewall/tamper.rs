@@ -14,7 +14,7 @@ use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
 use super::group::Group;
 use super::origin::{Origin, is_system_path, origin};
-use super::program::command_of;
+use super::program::{command_of, may_be_tool};
 use super::severity::{reasons_of_exec, reasons_of_lineage};
 use crate::pipeline::alert::{Ancestor, Evidence};
 use crate::pipeline::detect::excerpt::excerpt;
@@ -202,8 +202,7 @@ impl Tamper {
         if disguise::as_kernel_thread(exec) {
             kinds.push((FindingKind::KernelThreadDisguise, None));
         }
-        let arguments: Vec<&[u8]> = exec.argv.arguments().collect();
-        let command = command_of(exec.exe.known(), &arguments).map(|(_, command)| command);
+        let command = command(exec);
         match &command {
             None => {}
             Some(Command::Query) => self.counters.queries += 1,
@@ -446,6 +445,17 @@ impl Tamper {
         let mut own = newest_first.filter(|tool| tool.process == process);
         own.next().map(Arc::clone)
     }
+}
+
+/// What the command line of a firewall tool means; `None` when it is none.
+fn command(exec: &Exec) -> Option<Command> {
+    let exe = exec.exe.known();
+    let name = exec.argv.arguments().next()?;
+    if !may_be_tool(exe, name) {
+        return None;
+    }
+    let arguments: Vec<&[u8]> = exec.argv.arguments().collect();
+    command_of(exe, &arguments).map(|(_, command)| command)
 }
 
 /// What of a transaction nobody looked at, as a change of its own: a flood must not hide what it carries.
