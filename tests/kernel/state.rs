@@ -24,7 +24,13 @@ fn a_process_leads_to_its_origin_though_the_agent_was_stopped_in_between() {
     agent.run_again(Signal::SIGTERM);
     attack_and_check(&mut agent, folder.path(), stdin);
     let stopped = agent.stop();
-    assert!(!stopped.log.contains("WARN"), "{}", stopped.log);
+    // Before Linux 5.13 a tmpfs, on which guests live, has no identity for fanotify.
+    let mut warnings = stopped.log.lines().filter(|line| line.contains("WARN"));
+    assert!(
+        warnings.all(|line| line.contains("watched by inotify")),
+        "{}",
+        stopped.log
+    );
     assert!(!stopped.log.contains("ERROR"), "{}", stopped.log);
 }
 
