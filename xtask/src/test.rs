@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         })?;
         step("other kernels", || other_kernels(options.full, install))?;
         if !options.full {
-            left_out.push("kernels between the oldest and the newest; long fuzzing");
+            left_out.push("all kernels but the oldest and this machine's; long fuzzing");
             left_out
                 .push("evasions, floods and the tamper layer on the oldest and the newest kernel");
         }
@@ -130,7 +130,7 @@ fn other_kernels(all: bool, install: bool) -> anyhow::Result<()> {
         setup::ensure(&vm::needs_for_arm64(), install)?;
         Vec::new()
     } else {
-        vec![Series::OLDEST, Series::NEWEST]
+        vec![Series::OLDEST]
     };
     let skipped: &[&str] = if all { &[] } else { &LONG_IN_GUESTS };
     let skip = skipped.iter().map(|filter| (*filter).to_owned()).collect();

@@ -29,7 +29,6 @@ impl Series {
         Self::Aarch64,
     ];
     pub(crate) const OLDEST: Self = Self::V5_10;
-    pub(crate) const NEWEST: Self = Self::Newest;
 
     pub(crate) fn name(self) -> &'static str {
         match self {
