@@ -49,6 +49,10 @@ pub(crate) const IPROUTE: Need = Need::Program {
     program: "ip",
     package: "iproute2",
 };
+pub(crate) const UFW: Need = Need::Program {
+    program: "ufw",
+    package: "ufw",
+};
 pub(crate) const XZ: Need = Need::Program {
     program: "xz",
     package: "xz-utils",

@@ -37,7 +37,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let install = !options.no_install;
     let mut left_out = Vec::new();
     setup::ensure(
-        &[setup::IPTABLES, setup::NFT, setup::BUSYBOX, setup::UNSHARE],
+        &[
+            setup::IPTABLES,
+            setup::NFT,
+            setup::UFW,
+            setup::BUSYBOX,
+            setup::IPROUTE,
+            setup::UNSHARE,
+        ],
         install,
     )?;
 
@@ -125,7 +132,7 @@ fn kernel_tests(object: Option<&Path>) -> anyhow::Result<()> {
 }
 
 fn other_kernels(all: bool, install: bool) -> anyhow::Result<()> {
-    setup::ensure(&[setup::QEMU, setup::XZ, setup::IPROUTE], install)?;
+    setup::ensure(&[setup::QEMU, setup::XZ], install)?;
     let kernels = if all {
         setup::ensure(&vm::needs_for_arm64(), install)?;
         Vec::new()

@@ -10,6 +10,7 @@ mod getopt;
 pub mod iptables;
 mod names;
 pub mod nft;
+mod options;
 pub mod program;
 pub mod tools;
 

@@ -12,7 +12,7 @@ use crate::host::netfilter::{
 };
 use crate::host::procfs::Procfs;
 use crate::pipeline::exec::Time;
-use crate::pipeline::firewall::change::FirewallChange;
+use crate::pipeline::firewall::change::{FirewallChange, SetName};
 use crate::pipeline::firewall::finding::Witness;
 use crate::pipeline::firewall::netlink::remembered::{Listed, Remembered};
 use crate::pipeline::firewall::netlink::snapshot::Snapshot;
@@ -236,20 +236,21 @@ impl Netfilter {
     }
 
     /// Of the sets whose elements changed, those whose members are stopped.
-    fn stopping_sets(&self, nsid: Option<i32>, changes: &[FirewallChange]) -> BTreeSet<Vec<u8>> {
-        let Some(ruleset) = self.transactions.ruleset(nsid) else {
-            return BTreeSet::new();
-        };
-        let stops = |change: &FirewallChange| {
-            let set = change.operation.changed_set()?;
-            let stops = ruleset.set_stops(change.family?, change.table.as_ref()?, set);
-            stops.then(|| set.to_vec())
-        };
-        changes.iter().filter_map(stops).collect()
+    fn stopping_sets(&self, nsid: Option<i32>, changes: &[FirewallChange]) -> BTreeSet<SetName> {
+        let changed: BTreeSet<SetName> = changes
+            .iter()
+            .filter_map(FirewallChange::set_name)
+            .collect();
+        let ruleset = self
+            .transactions
+            .ruleset(nsid)
+            .filter(|_| !changed.is_empty());
+        ruleset.map_or_else(BTreeSet::new, |ruleset| ruleset.stopping_sets(&changed))
     }
 
-    /// What a transaction says, with the process in place of the thread. The process may be over by now; then
-    /// the tree still knows it, if the thread was its leader.
+    /// What a transaction says, with the process in place of the thread. The thread may be over by now; then the
+    /// tree still knows its process, if the thread was the leader. `/proc` comes first: a thread may have the
+    /// number of a process that has ended.
     pub(super) fn made(&self, transaction: Transaction, tree: &ProcessTree) -> Made {
         let Transaction {
             nsid,
@@ -262,10 +263,10 @@ impl Netfilter {
             incomplete,
             time,
         } = transaction;
-        let leader = tree.at(thread_id, time).map(|process| process.tgid);
+        let leader = || tree.at(thread_id, time).map(|process| process.tgid);
         Made {
             time,
-            tgid: leader.or_else(|| self.procfs.tgid_of(thread_id)),
+            tgid: self.procfs.tgid_of(thread_id).or_else(leader),
             nsid,
             stopping_sets: self.stopping_sets(nsid, &changes),
             changes,

@@ -295,19 +295,6 @@ pub enum Operation {
     },
 }
 
-impl Operation {
-    /// The set whose elements it changes.
-    pub fn changed_set(&self) -> Option<&[u8]> {
-        if let Self::AddElements { set, .. }
-        | Self::DeleteElements { set, .. }
-        | Self::FlushSet { set } = self
-        {
-            return Some(set);
-        }
-        None
-    }
-}
-
 /// One change of a firewall, asked for or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirewallChange {
@@ -317,6 +304,22 @@ pub struct FirewallChange {
     pub table: Option<Vec<u8>>,
     pub chain: Option<Vec<u8>>,
     pub operation: Operation,
+}
+
+/// A set of nf_tables: names are those of one table.
+pub type SetName = (Family, Vec<u8>, Vec<u8>);
+
+impl FirewallChange {
+    /// The set whose elements it changes, where that is known in full.
+    pub fn set_name(&self) -> Option<SetName> {
+        let (Operation::AddElements { set, .. }
+        | Operation::DeleteElements { set, .. }
+        | Operation::FlushSet { set }) = &self.operation
+        else {
+            return None;
+        };
+        Some((self.family?, self.table.clone()?, set.clone()))
+    }
 }
 
 /// What the command line of a firewall tool means, as that tool itself reads it.

@@ -287,7 +287,7 @@ pub struct Finding {
     pub edits: Vec<EditEvidence>,
     /// Execs of firewall tools, and of what is in disguise; the first ones.
     pub execs: Vec<Evidence>,
-    /// Execs that are counted but not listed.
+    /// Execs that are counted but not listed, at most: one that comes again between others counts again.
     pub execs_omitted: u64,
     /// From the first process that did it up to the oldest ancestor known.
     pub lineage: Vec<Ancestor>,

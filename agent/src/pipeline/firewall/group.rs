@@ -22,7 +22,8 @@ const EXECS_MAX: usize = 16;
 pub(super) struct Group {
     finding: Finding,
     reasons: BTreeSet<Reason>,
-    execs: u64,
+    /// Of the execs that are not listed, the one that was counted last.
+    last_omitted: Option<Uuid>,
     /// When something was added last, and when it was told last (`None`: never), on the clock of whoever asks what is
     /// due: an event may be late.
     touched_ns: u64,
@@ -59,7 +60,7 @@ impl Group {
                 lineage: Vec::new(),
             },
             reasons,
-            execs: 0,
+            last_omitted: None,
             touched_ns: time.boot_ns,
             told_ns: None,
             grew: true,
@@ -89,14 +90,15 @@ impl Group {
         let Some(exec) = exec else {
             return;
         };
-        if finding.execs.iter().any(|known| known.guid == exec.guid) {
+        let is_listed = finding.execs.iter().any(|known| known.guid == exec.guid);
+        if is_listed || self.last_omitted == Some(exec.guid) {
             return;
         }
-        self.execs += 1;
         if finding.execs.len() < EXECS_MAX {
             finding.execs.push(Evidence::clone(exec));
         } else {
             finding.execs_omitted += 1;
+            self.last_omitted = Some(exec.guid);
         }
     }
 
@@ -158,16 +160,16 @@ impl Group {
             return None;
         }
         if now.boot_ns >= self.closes_ns(limits) {
-            return self.close();
+            return Some(self.close());
         }
         Some(self.tell(now.boot_ns))
     }
 
-    /// The last revision; `None` when there is nothing new to it and the state alone has changed.
-    pub(super) fn close(&mut self) -> Option<Finding> {
+    /// The last revision.
+    pub(super) fn close(&mut self) -> Finding {
         self.finding.state = AlertState::Closed;
         let now_ns = self.touched_ns;
-        Some(self.tell(now_ns))
+        self.tell(now_ns)
     }
 
     pub(super) fn flush(&mut self) -> Option<Finding> {

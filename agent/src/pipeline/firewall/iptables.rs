@@ -14,7 +14,6 @@
 mod address;
 mod bridge_arp;
 mod extension;
-mod getopt;
 mod number;
 mod ports;
 mod program;

@@ -5,7 +5,7 @@
 //! that fails for such a reason reads here like one that succeeds.
 
 use super::change::{Command, Operation, RulesetSource};
-use super::getopt::{self, Opt, Order, Parsed, Takes};
+use super::options::{self, Opt, Order, Parsed, Takes};
 
 mod block;
 mod command;
@@ -64,11 +64,11 @@ pub fn parse_text(text: &[u8]) -> Command {
     command::command(text)
 }
 
-fn options<'a>(arguments: &[&'a [u8]]) -> Result<Parsed<'a>, String> {
+fn options<'a>(arguments: &'a [&'a [u8]]) -> Result<Parsed<'a>, String> {
     if has_late_option(arguments) {
         return Err("options must stand before commands".to_owned());
     }
-    getopt::parse(arguments, OPTIONS, Order::OptionsFirst)
+    options::parse(arguments, OPTIONS, Order::OptionsFirst)
 }
 
 /// An argument that looks like an option behind one that does not, and before one that begins with a brace

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::assess::{Meaning, meaning};
-use super::change::{Backend, Command, FirewallChange, Operation, Which};
+use super::change::{Backend, Command, FirewallChange, Operation, SetName, Which};
 use super::disguise;
 use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
@@ -77,8 +77,8 @@ pub struct Made {
     pub changes: Vec<FirewallChange>,
     /// Changes that were made and are not in `changes`, for want of room or because messages were lost.
     pub omitted: u64,
-    /// Sets among those in `changes` whose members are dropped or rejected.
-    pub stopping_sets: BTreeSet<Vec<u8>>,
+    /// Sets among those in `changes` whose members are dropped or rejected: family, table and name.
+    pub stopping_sets: BTreeSet<SetName>,
     pub witness: Witness,
     /// It was found by comparing, and nobody was seen doing it.
     pub while_blind: bool,
@@ -87,8 +87,8 @@ pub struct Made {
 impl Made {
     /// With what is known of the sets: to ban somebody opens nothing, and to let go of a ban does.
     fn meaning(&self, change: &FirewallChange) -> Option<Meaning> {
-        let set = change.operation.changed_set();
-        if set.is_none_or(|set| !self.stopping_sets.contains(set)) {
+        let set = change.set_name();
+        if set.is_none_or(|set| !self.stopping_sets.contains(&set)) {
             return meaning(change);
         }
         let bans = matches!(change.operation, Operation::AddElements { .. });
@@ -272,7 +272,7 @@ impl Tamper {
             );
         }
         if made.while_blind {
-            // They are one finding, which keeps the first of them: a flood must not hide what opens.
+            // They are one finding, which lists the first and the latest: a flood must not hide what opens.
             meanings.sort_by_key(|(kind, meaning, _)| {
                 (!meaning.unrestricted, *kind == FindingKind::DropRemoved)
             });
@@ -429,7 +429,7 @@ impl Tamper {
                 return;
             };
             self.counters.groups_dropped += 1;
-            self.findings.extend(group.close());
+            self.findings.push_back(group.close());
         }
     }
 
@@ -507,10 +507,17 @@ impl Actor {
         (!is_system_path(path)).then_some(FindingKind::ToolDisguised)
     }
 
-    /// The end of a network namespace is the work of one.
+    /// The end of a network namespace is the work of one. To have no executable is not enough: a process whose
+    /// leader has ended may seem to have none.
     fn is_kernel_thread(&self) -> bool {
+        /// `kthreadd` (`rest_init`, `init/main.c`), from which all of them come.
+        const KTHREADD: u32 = 2;
         let actor = self.lineage.first().map(|actor| &actor.exe);
         matches!(actor, Some(ExePath::Unknown(Unknown::Absent)))
+            && self
+                .lineage
+                .iter()
+                .any(|ancestor| ancestor.process.tgid == KTHREADD)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::pipeline::firewall::change::{
     Addresses, Family, FirewallChange, Negatable, Operation, Policy, Position, Rule, Target, Which,
 };
 
-use super::getopt::{Item, LongOption, Scanner, Takes};
 use super::program::XtablesProgram;
 use super::{DEFAULT_TABLE, address, number};
+use crate::pipeline::firewall::getopt::{Item, LongOption, Scanner, Takes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Id {

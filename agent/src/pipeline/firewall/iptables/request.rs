@@ -9,9 +9,9 @@ mod words;
 
 use crate::pipeline::firewall::change::{Addresses, Family, Negatable, Protocol};
 
-use super::getopt::{Item, Scanner};
 use super::value::Context;
 use super::{extension, number, protocol};
+use crate::pipeline::firewall::getopt::{Item, Scanner};
 use extensions::Extensions;
 pub(super) use extensions::{Given, Loaded};
 use options::{Base, Once, Seen};

@@ -3,8 +3,8 @@
 
 use crate::pipeline::firewall::change::RulesetSource;
 
-use super::getopt::{Item, LongOption, Scanner, Takes};
 use super::number;
+use crate::pipeline::firewall::getopt::{Item, LongOption, Scanner, Takes};
 
 /// Where `iptables-apply` finds its rules when no file is named.
 const APPLY_DEFAULT: &[u8] = b"/etc/network/iptables.up.rules";

@@ -169,19 +169,27 @@ fn a_manager_is_quiet_and_a_manager_by_the_operators_word_too() {
 fn the_end_of_a_namespace_is_nobodys_deed() {
     let mut tamper = tamper();
     let mut tree = ProcessTree::new(TreeLimits::default());
-    tree.handle_event(&Event::Running(Box::new(Running {
-        process: key(7),
-        parent_tgid: 2,
-        exe: ExePath::Unknown(Unknown::Absent),
-        file: None,
-        argv: Argv::from_arguments([]),
-    })));
+    for (tgid, parent_tgid) in [(2, 0), (7, 2), (8, 0)] {
+        tree.handle_event(&Event::Running(Box::new(Running {
+            process: key(tgid),
+            parent_tgid,
+            exe: ExePath::Unknown(Unknown::Absent),
+            file: None,
+            argv: Argv::from_arguments([]),
+        })));
+    }
     let gone = FirewallChange {
         operation: Operation::DeleteTable,
         ..accept(0)
     };
-    tamper.handle_made(&made(7, at(5), vec![gone]), &tree);
+    tamper.handle_made(&made(7, at(5), vec![gone.clone()]), &tree);
     assert_eq!(kinds(&mut tamper), []);
+    // One that only seems to have no executable.
+    tamper.handle_made(&made(8, at(5), vec![gone]), &tree);
+    assert_eq!(
+        kinds(&mut tamper),
+        [FindingKind::RulesetFlushed, FindingKind::ChangeWithoutTool]
+    );
 }
 
 #[test]
@@ -328,7 +336,7 @@ fn a_ban_opens_nothing_and_the_end_of_a_ban_does() {
         let mut tamper = tamper();
         let mut made = made(40, at(5), vec![change.clone()]);
         if stopping {
-            made.stopping_sets.insert(b"banned".to_vec());
+            made.stopping_sets.extend(change.set_name());
         }
         tamper.handle_made(&made, &tree);
         kinds(&mut tamper)

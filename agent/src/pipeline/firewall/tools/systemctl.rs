@@ -1,7 +1,7 @@
 //! systemctl(1) on the units that are a firewall.
 
 use crate::pipeline::firewall::change::{Backend, Command, Operation, UnitVerb};
-use crate::pipeline::firewall::getopt::{self, Opt, Order, Parsed, Takes};
+use crate::pipeline::firewall::options::{self, Opt, Order, Parsed, Takes};
 
 use super::{change, rejected, unit};
 
@@ -75,7 +75,7 @@ const OPTIONS: &[Opt] = &[
 /// What `systemctl ARGUMENTS` does to a firewall. A manager that is not this host's own, or a tree that is not
 /// its root, is not its firewall.
 pub fn parse(arguments: &[&[u8]]) -> Option<Command> {
-    let parsed = match getopt::parse(arguments, OPTIONS, Order::Mixed) {
+    let parsed = match options::parse(arguments, OPTIONS, Order::Mixed) {
         Ok(parsed) => parsed,
         Err(reason) => return names_a_firewall(arguments).then(|| rejected(&reason)),
     };

@@ -1,8 +1,8 @@
 //! The matches and the target that a command line has loaded so far, and what it has told them.
 
 use super::{Id, Rejection};
+use crate::pipeline::firewall::getopt::{LongOption, Scanner, Takes};
 use crate::pipeline::firewall::iptables::extension::{Extension, ExtensionOption, Value};
-use crate::pipeline::firewall::iptables::getopt::{LongOption, Scanner, Takes};
 use crate::pipeline::firewall::iptables::value::{self, Context};
 
 /// An option of an extension, as it was given.

@@ -1,7 +1,7 @@
 //! The options that the programs have by themselves (`original_opts` and `IPT_OPTSTRING`, iptables 1.8.11).
 
 use super::{Id, Rejection, Verb};
-use crate::pipeline::firewall::iptables::getopt::{LongOption, Takes};
+use crate::pipeline::firewall::getopt::{LongOption, Takes};
 
 /// One of the programs' own options, whichever way it is spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
