@@ -140,6 +140,12 @@ fn what_only_reads_or_was_not_done_is_silent() {
         }
         let stopped = agent.stop();
         assert!(stopped.gaps.is_empty());
-        assert!(stopped.findings.is_empty(), "{:#?}", stopped.findings);
+        // Others on the machine may change a firewall meanwhile.
+        let own = |finding: &&Value| {
+            let mut lineage = finding["lineage"].as_array().into_iter().flatten();
+            lineage.any(|ancestor| ancestor["pid"] == std::process::id())
+        };
+        let found: Vec<&Value> = stopped.findings.iter().filter(own).collect();
+        assert!(found.is_empty(), "{found:#?}");
     });
 }

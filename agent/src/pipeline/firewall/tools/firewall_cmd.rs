@@ -2,6 +2,8 @@
 //!
 //! A zone stands where other tools have a chain.
 
+use std::collections::BTreeMap;
+
 use crate::pipeline::firewall::change::{
     Backend, Command, Family, FirewallChange, Operation, Policy, Ports, Position, Protocol, Rule,
     RulesetSource, Target, Which,
@@ -182,6 +184,8 @@ pub fn parse(arguments: &[&[u8]], xtables: Xtables<'_>) -> Command {
 /// The options, by their full names.
 struct Options<'a> {
     given: Vec<(&'static str, &'a [u8])>,
+    /// Of each of [`SCOPES`] the first.
+    scopes: BTreeMap<&'static str, &'a [u8]>,
     reads: bool,
     /// An option of `--direct` and what stands behind it.
     direct: Option<(&'static str, Vec<&'a [u8]>)>,
@@ -191,6 +195,7 @@ impl<'a> Options<'a> {
     fn read(arguments: &[&'a [u8]]) -> Result<Self, String> {
         let mut options = Self {
             given: Vec::new(),
+            scopes: BTreeMap::new(),
             reads: false,
             direct: None,
         };
@@ -241,20 +246,27 @@ impl<'a> Options<'a> {
         let known = named(name)?;
         match (attached, behind) {
             (Some(value), _) => {
-                self.given.push((known, value));
+                self.take(known, value);
                 Ok(behind)
             }
             (None, [value, behind @ ..]) => {
-                self.given.push((known, value));
+                self.take(known, value);
                 Ok(behind)
             }
             (None, []) => Err(format!("--{known} needs a value")),
         }
     }
 
+    fn take(&mut self, known: &'static str, value: &'a [u8]) {
+        if SCOPES.contains(&known) {
+            self.scopes.entry(known).or_insert(value);
+        } else {
+            self.given.push((known, value));
+        }
+    }
+
     fn scope(&self, name: &str) -> Option<Vec<u8>> {
-        let found = self.given.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| value.to_vec())
+        self.scopes.get(name).map(|value| value.to_vec())
     }
 
     fn command(&self, xtables: Xtables<'_>) -> Command {
@@ -263,9 +275,6 @@ impl<'a> Options<'a> {
         }
         let mut changes = Vec::new();
         for (name, value) in &self.given {
-            if SCOPES.contains(name) {
-                continue;
-            }
             match self.change(name, value) {
                 Ok(change) => changes.push(change),
                 Err(reason) => return rejected(reason),
