@@ -28,14 +28,20 @@ pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 }
 
 /// The host as a source of events; from here on every exec is recorded. Must be called within a runtime.
-pub fn attach(settings: &Settings, identity: &Identity, root: &Path) -> anyhow::Result<Source> {
+pub fn attach(
+    settings: &Settings,
+    identity: &Identity,
+    root: &Path,
+    watches_xtables: bool,
+) -> anyhow::Result<Source> {
     let decoder = Decoder {
         boot_id: identity.boot_id,
         dest: Some(dest(settings, identity).into()),
         host_id: identity.machine_id.as_deref().map(Arc::from),
     };
     let completer = Completer::new(Procfs::new(root.join("proc")));
-    Source::attach(&settings.sensor, decoder, completer).context("attach the sensor")
+    Source::attach(&settings.sensor, watches_xtables, decoder, completer)
+        .context("attach the sensor")
 }
 
 pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {

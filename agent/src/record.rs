@@ -24,7 +24,7 @@ pub fn record(settings: &Settings, root: &Path, output: Option<&Path>) -> anyhow
     block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("watch SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("watch SIGINT")?;
-        let mut source = attach(settings, &Identity::read(root), root)?;
+        let mut source = attach(settings, &Identity::read(root), root, false)?;
         tracing::info!(sight = %source.sight(), "recording");
         loop {
             tokio::select! {

@@ -132,10 +132,7 @@ impl Agent {
         let mut pipeline = pipeline(settings)?;
         let mut keeper = Keeper::new(&settings.state, identity.boot_id);
         pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
-        let mut source = attach(settings, &identity, root)?;
-        if settings.tamper.enabled {
-            source.sensor_mut().watch_xtables();
-        }
+        let mut source = attach(settings, &identity, root, settings.tamper.enabled)?;
         let since = clock::now();
         let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
         pipeline.hears_netlink(netfilter.hears());

@@ -85,7 +85,7 @@ async fn try_to_fly(
     // The canary takes the urgent ring, as the execs that matter do; its forks take the other one.
     settings.sensor.urgent_names.extend(urgent_name(&exe));
     let identity = Identity::read(root);
-    let source = attach(&settings, &identity, root)?;
+    let source = attach(&settings, &identity, root, false)?;
     let mut watch = Watch {
         source,
         pipeline: pipeline(&tag)?,

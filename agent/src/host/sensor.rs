@@ -143,7 +143,14 @@ enum Link {
 impl Sensor {
     /// Loads and attaches the programs. From its return on every exec is recorded.
     /// Must be called within a tokio runtime.
-    pub fn attach(settings: &SensorSettings) -> Result<(Self, Rings), SensorError> {
+    ///
+    /// With `watches_xtables` calls that replace a table of x_tables are recorded too, where the kernel has BTF.
+    /// Every `setsockopt` of the host takes about 290 ns longer for it (526 to 818 ns for `SO_REUSEADDR` in a loop,
+    /// Linux 6.18).
+    pub fn attach(
+        settings: &SensorSettings,
+        watches_xtables: bool,
+    ) -> Result<(Self, Rings), SensorError> {
         let missing = capabilities::missing();
         if !missing.is_empty() {
             return Err(SensorError::Capabilities { missing });
@@ -164,6 +171,9 @@ impl Sensor {
             }
             None => (attach_classic(&mut ebpf)?, Sight::Classic),
         };
+        let xtables = (watches_xtables && offsets.is_some())
+            .then(|| XtablesWatch::attach(&mut ebpf))
+            .flatten();
         let mut failed_links = Vec::new();
         if settings.failed_execs {
             failed_links = failed::attach(&mut ebpf);
@@ -189,7 +199,7 @@ impl Sensor {
             counters_rescue,
             sight,
             watches_failed_execs,
-            xtables: None,
+            xtables,
         };
         Ok((sensor, rings))
     }
@@ -216,14 +226,6 @@ impl Sensor {
     /// Whether execs that fail are recorded: the operator asked for it, and the kernel has their tracepoints.
     pub fn watches_failed_execs(&self) -> bool {
         self.watches_failed_execs
-    }
-
-    /// Records calls that replace a table of x_tables from now on, where the kernel has BTF. Every `setsockopt` of
-    /// the host takes about 290 ns longer for it (526 to 818 ns for `SO_REUSEADDR` in a loop, Linux 6.18).
-    pub fn watch_xtables(&mut self) {
-        if let Sight::Btf { .. } = self.sight {
-            self.xtables = XtablesWatch::attach(&mut self.ebpf);
-        }
     }
 
     /// Whether somebody had taken off a program, which is put back. Only the one on a cgroup lets that be done.

@@ -67,13 +67,14 @@ impl Received {
 }
 
 impl Source {
-    /// Attaches the sensor. Must be called within a tokio runtime.
+    /// Attaches the sensor, as [`Sensor::attach`] says. Must be called within a tokio runtime.
     pub fn attach(
         settings: &SensorSettings,
+        watches_xtables: bool,
         decoder: Decoder,
         completer: Completer,
     ) -> Result<Self, SensorError> {
-        let (sensor, rings) = Sensor::attach(settings)?;
+        let (sensor, rings) = Sensor::attach(settings, watches_xtables)?;
         Ok(Self {
             sensor,
             rings,
