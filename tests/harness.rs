@@ -70,6 +70,15 @@ pub(crate) fn copy_for_nobody(binary: &OsStr, folder: &Path) -> PathBuf {
     copy
 }
 
+/// Whether a log has warnings or errors, but for one: before Linux 5.13 a tmpfs, on which guests live, has no identity
+/// for fanotify.
+pub(crate) fn complains(log: &str) -> bool {
+    let mut lines = log.lines();
+    lines.any(|line| {
+        line.contains("ERROR") || (line.contains("WARN") && !line.contains("is watched by inotify"))
+    })
+}
+
 /// Whether this runs in a guest, where everything is slow.
 pub(crate) fn in_guest() -> bool {
     std::env::var_os("WALLWATCH_VM").is_some()

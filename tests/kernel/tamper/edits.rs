@@ -28,7 +28,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// Whether the agent names who edits. Guests of old kernels have a file system in memory of which their fanotify
 /// knows nothing (`tmpfs` has it since Linux 5.13).
 fn names(agent: &mut Agent) -> bool {
-    let names = agent.log_text().contains("by fanotify");
+    let names = !agent.log_text().contains("is watched by inotify");
     assert!(names || in_guest(), "{}", agent.log_text());
     if !names {
         eprintln!("no fanotify here: whether the editor is named was not checked");
