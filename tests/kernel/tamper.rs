@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::can_run;
 use super::netfilter::in_own_namespace;
-use crate::harness::{Agent, Stopped, stub_in};
+use crate::harness::{Agent, Stopped, in_guest, stub_in};
 use cases::{Case, GROUPS, QUIET};
 
 /// Runs a shell's script with the folder of the test as `$1`.
@@ -119,7 +119,11 @@ fn every_way_past_a_command_line_rule_is_found() {
         for line in lines {
             writeln!(page, "{line}").unwrap();
         }
-        expect_file!["../../agent/docs/evasions.md"].assert_eq(&page);
+        if in_guest() {
+            eprintln!("every way was found; the page was not compared: a guest has no sources");
+        } else {
+            expect_file!["../../agent/docs/evasions.md"].assert_eq(&page);
+        }
     });
 }
 
