@@ -48,6 +48,11 @@ members! {
     TaskStartBoottime = "task_struct", "start_boottime", required;
     TaskSignal = "task_struct", "signal", required;
     SignalLive = "signal_struct", "live.counter", required;
+    SignalTty = "signal_struct", "tty", optional;
+    TtyDriver = "tty_struct", "driver", optional;
+    TtyIndex = "tty_struct", "index", optional;
+    TtyDriverMajor = "tty_driver", "major", optional;
+    TtyDriverMinorStart = "tty_driver", "minor_start", optional;
     TaskCred = "task_struct", "cred", required;
     CredUid = "cred", "uid.val", required;
     CredGid = "cred", "gid.val", required;

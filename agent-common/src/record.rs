@@ -4,7 +4,7 @@ use crate::ARGV_CHUNK_BYTES;
 
 /// Version of the record layout. The object is built into the agent, so that a mismatch means a
 /// build error; the decoder refuses it all the same.
-pub const RECORD_VERSION: u8 = 2;
+pub const RECORD_VERSION: u8 = 3;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,9 @@ pub struct ExecRecord {
     /// The processor, and which of the two exec programs (0, or 1 for the rescue).
     pub cpu: u16,
     pub lane: u8,
-    pub padding: [u8; 5],
+    pub padding: u8,
+    /// Controlling terminal, as the kernel keeps devices; 0 when there is none, `u32::MAX` when unknown.
+    pub tty: u32,
     pub comm: [u8; 16],
 }
 

@@ -91,7 +91,8 @@ pub(crate) fn try_exec(ctx: &TracePointContext) {
         exe_mode: 0,
         cpu: cpu() as u16,
         lane: 0,
-        padding: [0; 5],
+        padding: 0,
+        tty: u32::MAX,
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
     };
     // SAFETY: the scratch is larger than the record's head and aligned for it.

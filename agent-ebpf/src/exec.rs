@@ -252,12 +252,51 @@ pub(crate) unsafe fn identify(
     }
     record.cgroup_id = cgroup_id;
     record.header.share = share_of(record.cgroup_id, record.session_id);
-    record.padding = [0; 5];
+    record.padding = 0;
+    // SAFETY: `task` is known by type.
+    record.tty = unsafe { controlling_tty(task) };
     record.exe_state = PathState::Pending as u8;
     record.parent_inode = 0;
     record.parent_device = 0;
     // SAFETY: `task` is known by type.
     unsafe { namespaces(record, task) };
+}
+
+/// Device of the controlling terminal, as `tty_devnum` (`include/linux/tty.h`) puts it together; 0 when there
+/// is none. The terminal is not held: one that is given up at this moment may be told wrongly.
+///
+/// # Safety
+/// `task` is a task the verifier knows by type.
+#[inline(always)]
+unsafe fn controlling_tty(task: *const u8) -> u32 {
+    if !has([
+        Member::SignalTty,
+        Member::TtyDriver,
+        Member::TtyIndex,
+        Member::TtyDriverMajor,
+        Member::TtyDriverMinorStart,
+    ]) {
+        return u32::MAX;
+    }
+    // SAFETY: by the caller's promise, and a plain load gave the second pointer.
+    let tty = unsafe {
+        let signal: *const u8 = load(task, Member::TaskSignal);
+        load::<u64>(signal, Member::SignalTty)
+    };
+    if tty == 0 {
+        return 0;
+    }
+    device_of(tty).unwrap_or(u32::MAX)
+}
+
+/// `MKDEV` of the terminal at that address.
+#[inline(always)]
+fn device_of(tty: u64) -> Option<u32> {
+    let index: u32 = read(tty + offset(Member::TtyIndex))?;
+    let driver: u64 = read(tty + offset(Member::TtyDriver))?;
+    let major: u32 = read(driver + offset(Member::TtyDriverMajor))?;
+    let minor_start: u32 = read(driver + offset(Member::TtyDriverMinorStart))?;
+    Some((major << 20) | (minor_start.wrapping_add(index) & 0xf_ffff))
 }
 
 /// # Safety

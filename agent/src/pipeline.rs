@@ -12,6 +12,7 @@ pub mod failed_exec;
 pub mod firewall;
 pub mod loss;
 pub mod process_tree;
+pub mod tty;
 pub mod watch;
 
 use alert::{Alert, Ancestor};

@@ -30,6 +30,7 @@ use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{
     Argv, ArgvSource, Exec, ExecGuid, FileId, FileStat, Namespace, Namespaces, ProcessKey, Time,
 };
+use crate::pipeline::tty::Tty;
 
 pub use failed_exec::write_failed_line;
 
@@ -86,6 +87,8 @@ struct Written {
     login_uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session_id: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tty: Tty,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cap_effective: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,6 +272,7 @@ impl From<Written> for Exec {
             euid: written.euid.unwrap_or(written.uid),
             login_uid: written.login_uid,
             session_id: written.session_id,
+            tty: written.tty,
             cap_effective: written.cap_effective,
             user: written.user.map(Arc::from),
             dest: written.host.map(Arc::from),
@@ -329,6 +333,7 @@ impl From<&Exec> for Written {
             euid: Some(exec.euid),
             login_uid: exec.login_uid,
             session_id: exec.session_id,
+            tty: exec.tty,
             cap_effective: exec.cap_effective,
             user: exec.user.as_deref().map(str::to_owned),
             host: exec.dest.as_deref().map(str::to_owned),
@@ -527,6 +532,7 @@ mod tests {
             exec.parent_exe = ExePath::Unknown(Unknown::Changed);
             exec.user = Some("root".into());
             exec.exe_deleted = true;
+            exec.tty = Tty::Device(136 << 20 | 3);
             exec.guid = ExecGuid::Given(exec.guid());
             let line = write_line(&exec).unwrap();
             prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);

@@ -73,6 +73,7 @@ fn check_told(exec: &Value, told: &Told) {
     assert_eq!(exec["exe_file"]["inode"].to_string(), told.get("inode"));
     let capabilities = u64::from_str_radix(told.get("cap_effective"), 16).unwrap();
     assert_eq!(exec["cap_effective"], capabilities);
+    assert_eq!(exec["tty"], told.get("tty"), "{exec:#}");
     for (kind, key, name) in [
         ("mnt", "mount", "mount"),
         ("pid", "pid_namespace", "pid"),

@@ -112,6 +112,7 @@ fn tell(file: &str) {
         // SAFETY: the call takes no arguments and cannot fail.
         ("uid", unsafe { libc::getuid() }.to_string()),
         ("cap_effective", status("CapEff")),
+        ("tty", tty()),
         ("mount", link("ns/mnt")),
         ("pid_namespace", link("ns/pid")),
         ("net", link("ns/net")),
@@ -132,6 +133,26 @@ fn status(name: &str) -> String {
     let mut lines = status.lines();
     let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.expect("the field is there").trim().to_owned()
+}
+
+/// The controlling terminal by `tty_nr` (`proc_pid_stat(5)`), as a recording writes it.
+fn tty() -> String {
+    let stat = fs::read_to_string("/proc/self/stat").expect("read stat");
+    let behind_name = stat
+        .rsplit(") ")
+        .next()
+        .expect("the name ends with a bracket");
+    let number = behind_name
+        .split(' ')
+        .nth(4)
+        .expect("tty_nr is the seventh field");
+    match number.parse::<u32>().expect("tty_nr is a number") {
+        0 => "none".to_owned(),
+        device => {
+            let minor = device & 0xff | device >> 12 & 0xf_ff00;
+            format!("{}:{minor}", device >> 8 & 0xfff)
+        }
+    }
 }
 
 fn set_name(name: &str) {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::cgroup::Cgroup;
 use super::exec::{ArgvSource, ExePath, FileId, FileStat, Namespaces, ProcessKey, Time};
+use super::tty::Tty;
 
 /// How much an alert matters; the words of CIM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +125,7 @@ pub struct Evidence {
     pub euid: u32,
     pub login_uid: Option<u32>,
     pub session_id: Option<u32>,
+    pub tty: Tty,
     pub cap_effective: Option<u64>,
     pub cgroup_id: u64,
     pub cgroup: Option<Arc<Cgroup>>,

@@ -15,6 +15,7 @@ use super::exec::{
     Namespaces, ProcessKey, Time, Unknown, XtablesReplace,
 };
 use super::firewall::change::Family;
+use super::tty::Tty;
 
 mod failed_exec;
 
@@ -163,6 +164,7 @@ impl Decoder {
             euid: fields.u32(offset_of!(ExecRecord, euid)),
             login_uid: set_id(fields.u32(offset_of!(ExecRecord, login_uid))),
             session_id: set_id(fields.u32(offset_of!(ExecRecord, session_id))),
+            tty: tty(fields.u32(offset_of!(ExecRecord, tty))),
             cap_effective: flag(ExecFlags::CAPABILITIES)
                 .then(|| fields.u64(offset_of!(ExecRecord, cap_effective))),
             user: None,
@@ -361,6 +363,15 @@ fn file_id(inode: u64, device: u32) -> Option<FileId> {
 /// The kernel's "unset" is -1 (`AUDIT_UID_UNSET`, `AUDIT_SID_UNSET`, `include/uapi/linux/audit.h`).
 fn set_id(id: u32) -> Option<u32> {
     (id != u32::MAX).then_some(id)
+}
+
+/// The kernel's own numbers for a terminal, and no device (`include/linux/kdev_t.h`).
+fn tty(device: u32) -> Tty {
+    match device {
+        0 => Tty::None,
+        u32::MAX => Tty::Unknown,
+        device => Tty::Device(device),
+    }
 }
 
 /// A record that is at least as long as its fixed part. Reads are at offsets of that part.

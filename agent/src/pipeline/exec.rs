@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::cgroup::Cgroup;
 use super::failed_exec::FailedExec;
 use super::firewall::change::Family;
+use super::tty::Tty;
 
 /// One moment on both clocks, paired where it entered the agent.
 ///
@@ -224,6 +225,7 @@ pub struct Exec {
     pub euid: u32,
     pub login_uid: Option<u32>,
     pub session_id: Option<u32>,
+    pub tty: Tty,
     /// Effective capabilities, one bit each (`capabilities(7)`), in the process's user namespace.
     pub cap_effective: Option<u64>,
     /// Name of the real uid, where the host has one.
@@ -375,7 +377,7 @@ pub enum Event {
 /// An exec to begin with, for tests.
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::{Argv, ExePath, Exec, ExecGuid, Namespaces, ProcessKey, Time, Unknown, Uuid};
+    use super::{Argv, ExePath, Exec, ExecGuid, Namespaces, ProcessKey, Time, Tty, Unknown, Uuid};
 
     pub(crate) fn exec(arguments: &[&[u8]]) -> Exec {
         let process = ProcessKey {
@@ -393,6 +395,7 @@ pub(crate) mod sample {
             euid: 0,
             login_uid: None,
             session_id: None,
+            tty: Tty::Unknown,
             cap_effective: None,
             user: None,
             dest: None,

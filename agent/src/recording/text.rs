@@ -9,6 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pipeline::exec::{ExePath, Unknown};
+use crate::pipeline::tty::Tty;
 
 pub(crate) fn exe_path(path: Option<Text>, reason: Option<UnknownWord>) -> ExePath {
     match path {
@@ -41,6 +42,19 @@ impl<'de> Deserialize<'de> for UnknownWord {
             .into_iter()
             .find(|reason| reason.as_str() == word);
         Ok(Self(known.unwrap_or(Unknown::NotRecorded)))
+    }
+}
+
+impl Serialize for Tty {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self::from(&*text))
     }
 }
 

@@ -101,6 +101,26 @@ fn an_alert_names_files_and_not_what_processes_call_themselves() {
     agent.stop();
 }
 
+/// Whether somebody could have been sitting there.
+#[test]
+fn the_controlling_terminal_is_told_and_its_absence() {
+    if !can_run("the_controlling_terminal_is_told_and_its_absence") {
+        return;
+    }
+    let (folder, stub) = stub();
+    let at = |name: &str| folder.path().join(name);
+    let recording = Agent::record();
+    let script = "script -qec \"'$1' tell '$2'\" /dev/null </dev/null >/dev/null
+        script -qec \"setsid --wait '$1' tell '$3'\" /dev/null </dev/null >/dev/null";
+    run(script, &[&stub, &at("on"), &at("off")]);
+    let stopped = recording.stop();
+    for (name, is_on) in [("on", true), ("off", false)] {
+        let told = Told::read(&at(name));
+        check_told(teller(&stopped, &at(name)), &told);
+        assert_eq!(told.get("tty") != "none", is_on, "{}", told.get("tty"));
+    }
+}
+
 /// Line 14: `execveat` of a memfd, which has no path at all.
 #[test]
 fn a_program_in_memory_is_told_as_such() {

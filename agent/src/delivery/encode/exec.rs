@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::pipeline::alert::Evidence;
 use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{ArgvSource, FileId, FileStat, Namespace, Namespaces, Time};
+use crate::pipeline::tty::Tty;
 
 use super::budget::Budget;
 use super::text::Text;
@@ -31,6 +32,8 @@ pub(super) struct ExecLine<'a> {
     euid: u32,
     login_uid: Option<u32>,
     session_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tty: Option<Shown<Tty>>,
     cap_effective: Option<Capabilities>,
     cgroup: Option<CgroupLine<'a>>,
     namespaces: Option<NamespacesLine>,
@@ -109,6 +112,7 @@ pub(super) fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
         euid,
         login_uid,
         session_id,
+        tty,
         cap_effective,
         cgroup_id,
         cgroup,
@@ -138,6 +142,7 @@ pub(super) fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
         euid: *euid,
         login_uid: *login_uid,
         session_id: *session_id,
+        tty: (*tty != Tty::Unknown).then_some(Shown(*tty)),
         cap_effective: cap_effective.map(Capabilities),
         cgroup: (*cgroup_id != 0).then(|| cgroup_line(*cgroup_id, cgroup.as_deref(), budget)),
         namespaces: (*namespaces != Namespaces::default()).then(|| namespaces_line(*namespaces)),

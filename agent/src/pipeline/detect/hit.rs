@@ -106,6 +106,7 @@ pub fn evidence(exec: &Exec, process_text: Excerpt, port: Option<&str>) -> Evide
         login_uid: exec.login_uid,
         cgroup_id: exec.cgroup_id,
         session_id: exec.session_id,
+        tty: exec.tty,
         cap_effective: exec.cap_effective,
         cgroup: exec.cgroup.clone(),
         namespaces: exec.namespaces,

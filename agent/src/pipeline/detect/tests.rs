@@ -14,6 +14,7 @@ use super::bounds::Limits;
 use super::rule::{Rule, RuleSpec, WindowSpec};
 use crate::pipeline::alert::{Alert, RuleIdentity, Severity, WindowMode};
 use crate::pipeline::exec::{Argv, ExePath, Exec, ExecGuid, Namespaces, ProcessKey, Time};
+use crate::pipeline::tty::Tty;
 
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const SECOND: u64 = 1_000 * MS;
@@ -104,6 +105,7 @@ fn shell(at_ns: u64, script: &str) -> Exec {
         euid: 0,
         login_uid: None,
         session_id: None,
+        tty: Tty::Unknown,
         user: Some("root".into()),
         dest: Some("firebox".into()),
         host_id: Some("machine".into()),

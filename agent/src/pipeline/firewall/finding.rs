@@ -161,6 +161,8 @@ pub enum Reason {
     OutputSilenced,
     /// No login stands behind it (`loginuid` is unset).
     NoLogin,
+    /// A login stands behind it, and no terminal does.
+    NoTerminal,
     /// A network service is in the lineage.
     NetworkService,
     /// It comes from a container.
@@ -172,7 +174,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InteractiveLogin,
         Self::KnownManager,
         Self::PackageManager,
@@ -183,6 +185,7 @@ impl Reason {
         Self::WritableOrigin,
         Self::OutputSilenced,
         Self::NoLogin,
+        Self::NoTerminal,
         Self::NetworkService,
         Self::Container,
         Self::Unrestricted,
@@ -202,6 +205,7 @@ impl Reason {
             Self::WritableOrigin => "writable-origin",
             Self::OutputSilenced => "output-silenced",
             Self::NoLogin => "no-login",
+            Self::NoTerminal => "no-terminal",
             Self::NetworkService => "network-service",
             Self::Container => "container",
             Self::Unrestricted => "unrestricted",
@@ -216,7 +220,11 @@ impl Reason {
             Self::PackageManager => -25,
             Self::InteractiveLogin => -20,
             Self::Indirect => -15,
-            Self::OutputSilenced | Self::NoLogin | Self::OriginUnknown | Self::Unrestricted => 10,
+            Self::OutputSilenced
+            | Self::NoLogin
+            | Self::NoTerminal
+            | Self::OriginUnknown
+            | Self::Unrestricted => 10,
             Self::Container | Self::ActorUnknown => 15,
             Self::WritableOrigin => 20,
             Self::NetworkService => 25,

@@ -6,6 +6,7 @@ use super::finding::{FindingKind, Reason};
 use super::origin::{Origin, OriginKind};
 use crate::pipeline::alert::{Ancestor, Evidence, Severity};
 use crate::pipeline::exec::ExePath;
+use crate::pipeline::tty::Tty;
 
 /// Directories in which anyone, or any service, may put a file (`hier(7)`).
 const WRITABLE: &[&str] = &[
@@ -30,6 +31,10 @@ pub fn reasons_of_exec(exec: &Evidence) -> BTreeSet<Reason> {
         (exec.exe_deleted, Reason::DeletedExecutable),
         (exec.stdout_null && exec.stderr_null, Reason::OutputSilenced),
         (exec.login_uid.is_none(), Reason::NoLogin),
+        (
+            exec.login_uid.is_some() && exec.tty == Tty::None,
+            Reason::NoTerminal,
+        ),
         (container.is_some(), Reason::Container),
     ]
     .into_iter()
