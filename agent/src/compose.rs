@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::config::{Settings, TamperSettings};
-use crate::delivery::encode::{AlertContext, HostIdentity};
+use crate::delivery::encode::{self, AlertContext, HostIdentity};
 use crate::host::complete::Completer;
 use crate::host::identity::Identity;
 use crate::host::procfs::Procfs;
@@ -15,6 +15,8 @@ use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::decode::Decoder;
 use crate::pipeline::detect::{Detector, Limits, Rule};
+use crate::pipeline::filter::{FilterSpec, Filters};
+use crate::pipeline::firewall::allowed::Allowed;
 use crate::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use crate::pipeline::process_tree::TreeLimits;
 
@@ -46,19 +48,27 @@ pub fn attach(
 
 pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {
     let spec = &settings.rules.linux_iptables_firewall_modification.spec;
-    let rule = Rule::compile(spec.clone()).context("compile the rule")?;
+    let mut spec = spec.clone();
+    let filters = settings.filters.iter().map(|filter| filter.value.clone());
+    let filters: Vec<FilterSpec> = filters.collect();
+    spec.filters.extend(filters.iter().cloned());
+    let rule = Rule::compile(spec).context("compile the rule")?;
     let detector = Detector::new(rule, Limits::default());
-    Ok(Pipeline::new(
-        detector,
-        tamper(&settings.tamper),
-        TreeLimits::default(),
-    ))
+    let tamper = tamper(&settings.tamper, &filters)?;
+    Ok(Pipeline::new(detector, tamper, TreeLimits::default()))
 }
 
-fn tamper(settings: &TamperSettings) -> Option<Tamper> {
+fn tamper(settings: &TamperSettings, filters: &[FilterSpec]) -> anyhow::Result<Option<Tamper>> {
     let TamperSettings { enabled, managers } = settings;
+    if !enabled {
+        return Ok(None);
+    }
+    let filters = Filters::compile(filters).context("compile the filters")?;
     let managers = managers.iter().map(|path| path.as_bytes().into());
-    enabled.then(|| Tamper::new(TamperLimits::default(), managers.collect()))
+    let tamper = Tamper::new(TamperLimits::default(), managers.collect());
+    Ok(Some(
+        tamper.with_allowed(Allowed::new(filters, encode::change_text)),
+    ))
 }
 
 /// CIM's `dest`: what the operator says, or the host's own name.

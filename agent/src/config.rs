@@ -6,6 +6,7 @@
 
 mod byte_size;
 mod file;
+mod filters;
 mod origin;
 mod overrides;
 mod problem;
@@ -18,6 +19,7 @@ mod written;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use filters::doubts::Doubt;
 pub use origin::{Origin, Written};
 pub use overrides::Overrides;
 pub use problem::{Fault, Problem, Problems};

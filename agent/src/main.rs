@@ -16,6 +16,7 @@ use wallwatch::config::{self, Problems, Settings};
 use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
 use wallwatch::exit_code::ExitCode;
+use wallwatch::host::clock;
 use wallwatch::host::sensor::SensorError;
 use wallwatch::run::AlertsLost;
 use wallwatch::{compose, doctor, record, replay, rules, run};
@@ -81,7 +82,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             record::record(&settings, &args.host.root, args.output.as_deref())?;
             Ok(ExitCode::Success)
         }
-        Command::Rules => print(&rules::describe(&settings)),
+        Command::Rules => print(&rules::describe(&settings, clock::now().wall_ns)),
         Command::Check | Command::Doctor(_) | Command::Canary(_) => {
             unreachable!("handled above")
         }
@@ -90,7 +91,12 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn check(loaded: Result<Settings, Problems>) -> anyhow::Result<ExitCode> {
     match loaded {
-        Ok(_) => print("the configuration is valid\n"),
+        Ok(settings) => {
+            for doubt in settings.doubts(clock::now().wall_ns) {
+                write_all(&mut io::stderr(), &format!("warning: {doubt}\n"))?;
+            }
+            print("the configuration is valid\n")
+        }
         Err(problems) => {
             write_all(&mut io::stderr(), &format!("{problems}\n"))?;
             Ok(ExitCode::Found)

@@ -1,5 +1,6 @@
 //! The brain: bytes and facts in, alerts out. It does no I/O and reads no clock; `now` is an argument.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub mod alert;
@@ -9,6 +10,7 @@ pub mod decode;
 pub mod detect;
 pub mod exec;
 pub mod failed_exec;
+pub mod filter;
 pub mod firewall;
 pub mod loss;
 pub mod process_tree;
@@ -16,10 +18,11 @@ pub mod tty;
 pub mod watch;
 
 use alert::{Alert, Ancestor};
-use detect::{Detector, OverlongPaths};
+use detect::{Detector, OverlongPaths, Who};
 use exec::{Event, ExePath, Exec, Time, Unknown};
 use firewall::edit::ConfigEdit;
 use firewall::finding::Finding;
+use firewall::origin::origin;
 use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
@@ -62,10 +65,17 @@ impl Pipeline {
             if let Some(tamper) = &mut self.tamper {
                 tamper.handle_exec(exec, &self.tree);
             }
-            if self.tree.parent_is_replaced(exec) {
-                self.detector.handle_exec(&with_parent_replaced(exec), now);
+            let Self {
+                tree,
+                detector,
+                tamper,
+                ..
+            } = self;
+            let who = || who(exec, tree, tamper.as_ref());
+            if tree.parent_is_replaced(exec) {
+                detector.handle_exec_of(&with_parent_replaced(exec), who, now);
             } else {
-                self.detector.handle_exec(exec, now);
+                detector.handle_exec_of(exec, who, now);
             }
         }
     }
@@ -175,6 +185,16 @@ impl Pipeline {
         Some(self.tamper.as_ref()?.counters())
     }
 
+    /// Lines that each filter withheld, by its name.
+    pub fn suppressed(&self) -> BTreeMap<String, u64> {
+        let mut suppressed = self.detector.counters().suppressed;
+        let of_findings = self.tamper.iter().flat_map(Tamper::suppressed);
+        for (name, lines) in of_findings {
+            *suppressed.entry(name.clone()).or_default() += lines;
+        }
+        suppressed
+    }
+
     pub fn next_alert(&mut self) -> Option<Alert> {
         let mut alert = self
             .detector
@@ -216,6 +236,14 @@ impl Pipeline {
     pub fn tree(&self) -> &ProcessTree {
         &self.tree
     }
+}
+
+/// Who is behind an exec, for filters.
+fn who(exec: &Exec, tree: &ProcessTree, tamper: Option<&Tamper>) -> Who {
+    let lineage = tree.lineage(exec.process);
+    let managers = tamper.map_or(&[][..], Tamper::managers);
+    let origin = origin(&lineage, exec.cgroup.as_deref(), managers);
+    Who { lineage, origin }
 }
 
 /// The exec as it counts when its parent's path is a pretence.

@@ -233,6 +233,7 @@ pub fn heartbeat(
         processes_dropped: pipeline.tree().counters().processes_dropped,
         groups_evicted: pipeline.detector().counters().groups_evicted,
         tamper: pipeline.tamper_counters(),
+        suppressed: pipeline.suppressed(),
         netfilter,
         gaps,
         alerts,

@@ -2,11 +2,34 @@
 
 use std::fmt::Write;
 
+use jiff::Timestamp;
+
 use crate::config::{RuleSettings, Settings};
 use crate::pipeline::alert::WindowMode;
+use crate::pipeline::filter::FilterSpec;
+use crate::pipeline::firewall::finding::FindingKind;
 
-pub fn describe(settings: &Settings) -> String {
-    rule(&settings.rules.linux_iptables_firewall_modification)
+/// `wall_ns` says which filters have expired.
+pub fn describe(settings: &Settings, wall_ns: u64) -> String {
+    let parity = &settings.rules.linux_iptables_firewall_modification;
+    let of_all = settings.filters.iter().map(|filter| &filter.value);
+    let mut text = rule(parity);
+    text += &filters(parity.spec.filters.iter().chain(of_all.clone()), wall_ns);
+    if settings.tamper.enabled {
+        for kind in FindingKind::ALL {
+            let techniques = kind.mitre_technique_id().join(", ");
+            writeln!(
+                text,
+                "{:<12} {}: {} ({techniques})",
+                "finding",
+                kind.as_str(),
+                kind.title()
+            )
+            .expect("a string takes every write");
+        }
+        text += &filters(of_all, wall_ns);
+    }
+    text
 }
 
 fn rule(settings: &RuleSettings) -> String {
@@ -62,16 +85,39 @@ fn rule(settings: &RuleSettings) -> String {
             ),
         },
     );
-    for filter in &spec.filters {
-        let columns: Vec<_> = filter
-            .columns
-            .iter()
-            .map(|(column, globs)| format!("{} IN (\"{}\")", column.as_str(), globs.join("\", \"")))
-            .collect();
-        line(
-            "filter",
-            &format!("{}: {}", filter.name, columns.join(" AND ")),
-        );
+    text
+}
+
+/// Filters with who answers for them, and whether they still hold at `wall_ns`.
+fn filters<'a>(filters: impl Iterator<Item = &'a FilterSpec>, wall_ns: u64) -> String {
+    let mut text = String::new();
+    for filter in filters {
+        let fields = filter.fields.iter().map(|(field, patterns)| {
+            let patterns = patterns.join("\", \"");
+            format!("{} IN (\"{patterns}\")", field.as_str())
+        });
+        let fields: Vec<_> = fields.collect();
+        let mut line = format!("{}: {}", filter.name, fields.join(" AND "));
+        for (word, value) in [("owner", &filter.owner), ("reason", &filter.reason)] {
+            if let Some(value) = value {
+                write!(line, "; {word}: {value}").expect("a string takes every write");
+            }
+        }
+        if let Some(expires_ns) = filter.expires_ns {
+            let word = if filter.has_expired(wall_ns) {
+                "EXPIRED, withholds nothing since"
+            } else {
+                "expires"
+            };
+            write!(line, "; {word} {}", moment(expires_ns)).expect("a string takes every write");
+        }
+        writeln!(text, "{:<12} {line}", "filter").expect("a string takes every write");
     }
     text
+}
+
+/// A moment to the second, as RFC 3339 has it.
+fn moment(wall_ns: u64) -> String {
+    Timestamp::from_nanosecond(i128::from(wall_ns))
+        .map_or_else(|_| "never".to_owned(), |moment| format!("{moment:.0}"))
 }

@@ -145,6 +145,9 @@ impl Agent {
         if let Sight::Classic = source.sight() {
             tracing::warn!("half blind: {}", source.sight());
         }
+        for doubt in settings.doubts(clock::now().wall_ns) {
+            tracing::warn!("{doubt}");
+        }
         tracing::info!(
             kernel = identity.kernel,
             sight = %source.sight(),

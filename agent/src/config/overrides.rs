@@ -1,12 +1,12 @@
 //! The keys of a rule that an operator may set: in the rule's own file, or over it in the
 //! configuration.
 
-use std::collections::BTreeSet;
-
 use crate::pipeline::alert::WindowMode;
-use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, PatternPlace, RuleSpec};
+use crate::pipeline::detect::rule::{PatternPlace, RuleSpec};
 use crate::pipeline::detect::{Rule, RuleError};
+use crate::pipeline::filter::FilterSpec;
 
+use super::filters::{Answer, read_filters, same_name};
 use super::origin::{Origin, Written};
 use super::problem::{Fault, Problem};
 use super::section::{Section, Texts};
@@ -16,8 +16,6 @@ pub(super) const GLOBS_MAX: usize = 256;
 const GLOB_BYTES_MAX: usize = 4096;
 const PORT_BYTES_MAX: usize = 64;
 const SPAN_S_MAX: u64 = 86_400;
-const FILTERS_MAX: usize = 256;
-const FILTER_NAME_BYTES_MAX: usize = 128;
 
 /// What was written; `None` where nothing was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub struct Overrides {
     pub window: Option<Written<WindowMode>>,
     pub window_span_s: Option<Written<u64>>,
     pub window_offset_s: Option<Written<u64>>,
-    pub filter: Option<Written<Vec<FilterSpec>>>,
+    pub filter: Option<Written<Vec<Written<FilterSpec>>>>,
 }
 
 impl Overrides {
@@ -53,7 +51,7 @@ impl Overrides {
             ),
             window_span_s: section.integer("window_span_s", 1..=SPAN_S_MAX),
             window_offset_s: section.integer("window_offset_s", 0..=SPAN_S_MAX - 1),
-            filter: read_filters(section),
+            filter: read_filters(section, "filter", Answer::Optional),
         }
     }
 
@@ -91,8 +89,9 @@ impl Overrides {
         put(&mut spec.window.mode, window);
         put(&mut spec.window.span_s, window_span_s);
         put(&mut spec.window.offset_s, window_offset_s);
-        let filters = filter.iter().flat_map(|filter| &filter.value);
-        spec.filters.extend(filters.cloned());
+        let filters = filter.iter().flat_map(|filters| &filters.value);
+        spec.filters
+            .extend(filters.map(|filter| filter.value.clone()));
         // Only an offset that stood in the rule can be too long and right, and windows that begin an
         // offset after a multiple of the span are the same for any multiple of the span more.
         spec.window.offset_s %= spec.window.span_s;
@@ -121,16 +120,13 @@ impl Overrides {
                 count_min.or(ports)
             }
             RuleError::EmptySpan => window_span_s.as_ref().map(|span_s| &span_s.origin),
-            RuleError::FilterWithoutColumn { .. } | RuleError::ColumnWithoutPattern { .. } => {
-                filter
-            }
+            RuleError::Filter(_) => filter,
             RuleError::Pattern { place, .. } => match place {
                 PatternPlace::Process => None,
                 PatternPlace::NotParentProcessPath => {
                     not_parent_process_path.as_ref().map(|globs| &globs.origin)
                 }
                 PatternPlace::Ports => ports,
-                PatternPlace::Filter => filter,
             },
         }
     }
@@ -154,15 +150,10 @@ impl Overrides {
             );
         }
 
-        if let Some(filters) = &self.filter {
-            for added in &filters.value {
-                if spec.filters.iter().any(|filter| filter.name == added.name) {
-                    unfit(
-                        &filters.origin,
-                        "a name that no filter of the rule has".to_owned(),
-                        format!("{:?}", added.name),
-                    );
-                }
+        for added in self.filter.iter().flat_map(|filters| &filters.value) {
+            let name = &added.value.name;
+            if spec.filters.iter().any(|filter| filter.name == *name) {
+                problems.push(Problem::of_key(&added.origin, same_name(name)));
             }
         }
         problems
@@ -184,61 +175,7 @@ fn put<T: Clone>(place: &mut T, written: &Option<Written<T>>) {
     }
 }
 
-fn read_filters(section: &mut Section<'_>) -> Option<Written<Vec<FilterSpec>>> {
-    let sections = section.sections("filter", FILTERS_MAX)?;
-    let mut names = BTreeSet::new();
-    let mut filters: Vec<FilterSpec> = Vec::new();
-    for filter_section in sections.value {
-        let Some((name, filter)) = read_filter(filter_section) else {
-            continue;
-        };
-        if !names.insert(filter.name.clone()) {
-            section.report(
-                &name,
-                Fault::Unfit {
-                    expected: "a name that no other filter has".to_owned(),
-                    found: format!("{:?}", filter.name),
-                },
-            );
-        }
-        // One without a column has been reported, and makes no rule to be judged further.
-        filters.extend(Some(filter).filter(|filter| !filter.columns.is_empty()));
-    }
-    Some(Written {
-        value: filters,
-        origin: sections.origin,
-    })
-}
-
-fn read_filter(mut section: Section<'_>) -> Option<(Origin, FilterSpec)> {
-    let named = "a name of 1 to 128 bytes";
-    section.require("name", named);
-    let name = section.text("name", named, |name| {
-        (1..=FILTER_NAME_BYTES_MAX).contains(&name.len())
-    });
-    let mut columns = Vec::new();
-    for column in FilterColumn::ALL {
-        if let Some(globs) = section.texts(column.as_str(), &globs(1)) {
-            columns.push((column, globs.value));
-        }
-    }
-    // Without a column it would fit every row, and take every alert away.
-    if !section.has_any(FilterColumn::ALL.map(FilterColumn::as_str)) {
-        section.report(
-            &section.origin(),
-            Fault::Unfit {
-                expected: "at least one column beside the name".to_owned(),
-                found: "none".to_owned(),
-            },
-        );
-    }
-    section.finish();
-    let name = name?;
-    Some((
-        name.origin,
-        FilterSpec {
-            name: name.value,
-            columns,
-        },
-    ))
+/// Whether a terminal can show it as it is.
+pub(super) fn has_no_control(text: &str) -> bool {
+    !text.contains(char::is_control)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::pipeline::detect::RuleError;
+use crate::pipeline::filter::FilterError;
 
 use super::origin::Origin;
 
@@ -115,4 +116,6 @@ pub enum Fault {
     Unfit { expected: String, found: String },
     #[error(transparent)]
     Rule(RuleError),
+    #[error(transparent)]
+    Filter(FilterError),
 }

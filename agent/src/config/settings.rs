@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::pipeline::detect::rule::RuleSpec;
+use crate::pipeline::filter::FilterSpec;
 
+use super::filters::doubts::{self, Doubt};
+use super::filters::same_name;
 use super::origin::Written;
 use super::problem::Problem;
 use super::rule_file;
@@ -31,6 +34,8 @@ pub struct Settings {
     pub state: StateSettings,
     pub tamper: TamperSettings,
     pub host: HostSettings,
+    /// Of everything that is found; each rule has its own beside these.
+    pub filters: Vec<Written<FilterSpec>>,
     pub rules: RulesSettings,
 }
 
@@ -144,11 +149,18 @@ impl Settings {
             state,
             tamper,
             host: HostConfig { name },
+            filters,
             rules:
                 RulesConfig {
                     linux_iptables_firewall_modification: rule,
                 },
         } = config;
+        let filters = or_default(filters, Vec::new());
+        let rule = rule_settings(rule)?;
+        let problems = clashes(&filters, &rule.spec);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(Self {
             sensor: sensor_settings(sensor),
             alerts: alerts_settings(alerts),
@@ -158,11 +170,36 @@ impl Settings {
             host: HostSettings {
                 name: name.map(|name| name.value),
             },
+            filters,
             rules: RulesSettings {
-                linux_iptables_firewall_modification: rule_settings(rule)?,
+                linux_iptables_firewall_modification: rule,
             },
         })
     }
+
+    /// What may withhold more than was meant, or nothing any more, at that time.
+    pub fn doubts(&self, wall_ns: u64) -> Vec<Doubt> {
+        let doubts = self.filters.iter().flat_map(|filter| {
+            let whys = doubts::of(&filter.value, wall_ns).into_iter();
+            whys.map(|why| Doubt {
+                origin: filter.origin.clone(),
+                filter: filter.value.name.clone(),
+                why,
+            })
+        });
+        doubts.collect()
+    }
+}
+
+/// Filters are counted by their names: those of the rule and those of everything are told apart by them.
+fn clashes(filters: &[Written<FilterSpec>], rule: &RuleSpec) -> Vec<Problem> {
+    let is_of_rule = |name: &str| rule.filters.iter().any(|filter| filter.name == name);
+    let clashing = filters
+        .iter()
+        .filter(|filter| is_of_rule(&filter.value.name));
+    clashing
+        .map(|filter| Problem::of_key(&filter.origin, same_name(&filter.value.name)))
+        .collect()
 }
 
 fn sensor_settings(config: SensorConfig) -> SensorSettings {

@@ -1,3 +1,5 @@
+mod filters;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 
 use crate::pipeline::alert::WindowMode;
-use crate::pipeline::detect::rule::{FilterColumn, FilterSpec, RuleSpec, WindowSpec};
+use crate::pipeline::detect::rule::{RuleSpec, WindowSpec};
+use crate::pipeline::filter::{Field, FilterSpec};
 
 use super::*;
 
@@ -55,8 +58,10 @@ fn an_empty_file_means_the_defaults() {
         state,
         tamper,
         host,
+        filters,
         rules,
     } = settings("");
+    assert_eq!(filters, []);
     assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(
         sensor,
@@ -139,6 +144,7 @@ fn the_shipped_file_shows_every_key() {
                 managers: Some(_),
             },
         host: HostConfig { name: Some(_) },
+        filters: Some(_),
         rules:
             RulesConfig {
                 linux_iptables_firewall_modification:
@@ -249,9 +255,12 @@ fn every_key_changes_what_it_names() {
         spec.filters,
         [FilterSpec {
             name: "panel".to_owned(),
-            columns: vec![
-                (FilterColumn::User, vec!["root".to_owned()]),
-                (FilterColumn::Ports, vec!["22".to_owned(), "23".to_owned()]),
+            owner: None,
+            reason: None,
+            expires_ns: None,
+            fields: vec![
+                (Field::User, vec!["root".to_owned()]),
+                (Field::Ports, vec!["22".to_owned(), "23".to_owned()]),
             ],
         }]
     );
@@ -334,7 +343,7 @@ name = "a\u001b[31mb"
 [rules.linux_iptables_firewall_modificatoin]
 "#,
         expect![[r#"
-            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `rules`
+            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `filters`, `rules`
             c.toml:3: key `sensor.bulk_ring_bytes`: expected a power of two from "64KiB" to "1GiB", found "3MiB"
             c.toml:4: key `sensor.urgent_ring_bytes`: expected a power of two from "64KiB" to "64MiB", found "128MiB"
             c.toml:5: key `sensor.drain_delay_ms`: expected a whole number from 1 to 10, found 0
@@ -383,7 +392,7 @@ user = []
             c.toml:7: key `rules.linux_iptables_firewall_modification.window_span_s`: expected a whole number from 1 to 86400, found 86401
             c.toml:8: key `rules.linux_iptables_firewall_modification.window_offset_s`: expected a whole number from 0 to 86399, found the time 1979-05-27
             c.toml:9: key `rules.linux_iptables_firewall_modification.filter`: expected at least one column beside the name, found none
-            c.toml:11: key `rules.linux_iptables_firewall_modification.filter.name`: expected a name of 1 to 128 bytes, found nothing
+            c.toml:11: key `rules.linux_iptables_firewall_modification.filter.name`: expected a name of 1 to 128 bytes without control characters, found nothing
             c.toml:13: key `rules.linux_iptables_firewall_modification.filter.port`: unknown, did you mean `ports`?
             c.toml:15: key `rules.linux_iptables_firewall_modification.filter.name`: expected a name that no other filter has, found "all"
             c.toml:16: key `rules.linux_iptables_firewall_modification.filter.user`: expected a list of 1 to 256 texts, found a list of 0"#]],
@@ -664,7 +673,7 @@ fn a_named_rule_file_takes_the_place_of_the_built_in_one() {
         .replace(directory.path().to_str().unwrap(), "DIR");
     expect![[r#"
         DIR/rule.toml:7: key `version`: expected a whole number from 1 to 4294967295, found "new"
-        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `rules`"#]]
+        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `filters`, `rules`"#]]
     .assert_eq(&problems);
 }
 

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::pipeline::filter::FilterSpec;
+
 use super::byte_size;
+use super::filters::{Answer, read_filters};
 use super::origin::Written;
 use super::overrides::Overrides;
 use super::problem::Problem;
@@ -30,6 +33,7 @@ pub struct Config {
     pub state: StateConfig,
     pub tamper: TamperConfig,
     pub host: HostConfig,
+    pub filters: Option<Written<Vec<Written<FilterSpec>>>>,
     pub rules: RulesConfig,
 }
 
@@ -108,6 +112,7 @@ impl Config {
             host: root
                 .section("host")
                 .map_or_else(Default::default, read_host),
+            filters: read_filters(&mut root, "filters", Answer::Wanted),
             rules: root
                 .section("rules")
                 .map_or_else(Default::default, read_rules),

@@ -21,6 +21,7 @@ use crate::pipeline::alert::{
     Alert, AlertState, Ancestor, Blindness, ClauseMatch, Excerpt, WindowMode,
 };
 use crate::pipeline::exec::{ExePath, Time, Unknown};
+use crate::pipeline::firewall::change::FirewallChange;
 use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat};
 
@@ -80,6 +81,11 @@ pub fn shaped_change_gap(gap: &ChangeGap, context: &AlertContext, shape: Shape) 
         Shape::JsonLines => json::line(|budget| ChangeGapLine::of(gap, context, budget)),
         Shape::Human => (human::change_gap(gap) + "\n").into_bytes(),
     }
+}
+
+/// A change as findings tell it, in words.
+pub fn change_text(change: &FirewallChange) -> String {
+    change::ChangeText(change).to_string()
 }
 
 /// A heartbeat as one JSON line. A person at a terminal sees that the agent lives.
@@ -549,12 +555,7 @@ impl<'a> Hash<'a> {
         if let Some(sha256) = &excerpt.sha256 {
             return Some(Self::Known(sha256));
         }
-        match &excerpt.parts[..] {
-            [whole] if whole.bytes.len() as u64 == excerpt.bytes_full => {
-                Some(Self::Of(&whole.bytes))
-            }
-            _ => None,
-        }
+        excerpt.whole().map(Self::Of)
     }
 }
 

@@ -102,6 +102,17 @@ pub struct Excerpt {
     pub sha256: Option<[u8; 32]>,
 }
 
+impl Excerpt {
+    /// The text, when nothing was left out.
+    pub fn whole(&self) -> Option<&[u8]> {
+        match &self.parts[..] {
+            [] if self.bytes_full == 0 => Some(&[]),
+            [whole] if whole.bytes.len() as u64 == self.bytes_full => Some(&whole.bytes),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExcerptPart {
     pub offset: u64,

@@ -1,7 +1,7 @@
-//! The detection stage: clause, extract, group, window, threshold, suppress, in this order.
+//! The detection stage: clause, extract, group, window, threshold, filter, in this order.
 //!
 //! ```text
-//! Exec ─ clause ─ extract ─ Hit ─┬─ Finding of its group ─ suppress ─ Alert
+//! Exec ─ clause ─ extract ─ Hit ─┬─ Finding of its group ─ filter ─ Alert
 //!         most end here          └─ window, threshold: Aggregate, Sightings
 //! ```
 
@@ -25,8 +25,6 @@ pub mod tally;
 
 pub mod finding;
 
-pub mod suppress;
-
 pub mod overlong;
 
 pub mod bounds;
@@ -45,8 +43,11 @@ use self::finding::{Finding, Findings, OpenAlert};
 use self::group::{Group, UNKNOWN, alert_id, group_key, host_id};
 use self::hit::Hit;
 use self::window::LATENESS_NS;
-use super::alert::{Alert, AlertState, Blindness, ClauseMatch, GroupKey};
+use super::alert::{Alert, AlertState, Ancestor, Blindness, ClauseMatch, GroupKey};
 use super::exec::{ExePath, Exec, Time};
+use super::filter::Fits;
+use super::filter::deed::{Deed, Row as FilterRow};
+use super::firewall::origin::Origin;
 
 /// Applies one rule to a stream of execs.
 ///
@@ -63,6 +64,14 @@ pub struct Detector {
     activity: u64,
     /// The command line at hand.
     process: Vec<u8>,
+}
+
+/// Who is behind an exec, as far as a filter asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// From the process up.
+    pub lineage: Vec<Ancestor>,
+    pub origin: Option<Origin>,
 }
 
 impl Detector {
@@ -87,6 +96,11 @@ impl Detector {
     }
 
     pub fn handle_exec(&mut self, exec: &Exec, now: Time) {
+        self.handle_exec_of(exec, Who::default, now);
+    }
+
+    /// `who` is asked for what filters want to know of an exec that fits the rule.
+    pub fn handle_exec_of(&mut self, exec: &Exec, who: impl FnOnce() -> Who, now: Time) {
         self.counters.execs += 1;
         let mut process = mem::take(&mut self.process);
         exec.argv.join_into(&mut process);
@@ -94,7 +108,13 @@ impl Detector {
             process.extend_from_slice(UNKNOWN.as_bytes());
         }
         if self.rule.clauses().hold(&process, exec.parent_exe.known()) {
-            self.handle_match(exec, &process, now);
+            let filters = self.rule.filters();
+            let who = if filters.ask_for_lineage() {
+                who()
+            } else {
+                Who::default()
+            };
+            self.handle_match(exec, &process, &who, now);
         }
         self.process = process;
         self.handle_timeout(now);
@@ -162,7 +182,7 @@ impl Detector {
         &self.rule
     }
 
-    fn handle_match(&mut self, exec: &Exec, process: &[u8], now: Time) {
+    fn handle_match(&mut self, exec: &Exec, process: &[u8], who: &Who, now: Time) {
         self.counters.matched += 1;
         let group = Group {
             key: group_key(exec),
@@ -172,7 +192,8 @@ impl Detector {
             Some(finding) => finding,
             None => self.begin(group, exec.time, now),
         };
-        let hit = Hit::new(&self.rule, exec, process);
+        let fits = self.fits(exec, &finding.group().key, process, who);
+        let hit = Hit::new(&self.rule, exec, process, fits);
         let room = self.make_room(&mut finding, Aggregate::bytes_to_list(&hit));
         self.activity += 1;
         match finding.add(hit, room, self.activity, now, &mut self.counters) {
@@ -267,6 +288,22 @@ impl Detector {
         self.make_line(finding, AlertState::Open, now);
     }
 
+    /// Which filters fit one exec of the group `key`.
+    fn fits(&self, exec: &Exec, key: &GroupKey, process: &[u8], who: &Who) -> Fits {
+        self.rule.filters().fits(&Deed {
+            user: Some(&key.user),
+            process_path: Some(&key.process_path),
+            parent_process_path: Some(&key.parent_process_path),
+            parent_process_id: Some(key.parent_process_id),
+            process: (!exec.argv.truncated()).then_some(process),
+            cgroup: exec.cgroup.as_deref(),
+            lineage: &who.lineage,
+            origin: who.origin.as_ref(),
+            change: None,
+            path: None,
+        })
+    }
+
     fn explain(&self, exec: &Exec, process: &[u8]) -> Vec<ClauseMatch> {
         let clauses = self.rule.clauses();
         let mut matched = clauses.explain(process, exec.parent_exe.known());
@@ -286,7 +323,15 @@ impl Detector {
         };
         let fits = row.fits.clone();
         let line = self.line(&finding.group().key, alert, row, state);
-        let suppressing = self.rule.filters().suppressing(&line, &fits);
+        let identity = self.rule.identity();
+        let filter_row = FilterRow {
+            rule: &[&identity.name, &identity.id],
+            severity: identity.severity.as_str(),
+            dest: Some(&line.key.dest),
+            ports: Some(&line.ports),
+        };
+        let filters = self.rule.filters();
+        let suppressing = filters.suppressing(&filter_row, &fits, line.last_seen);
         finding.line_made(now, suppressing.is_none());
         if let Some(name) = suppressing {
             *self.counters.suppressed.entry(name.to_owned()).or_default() += 1;

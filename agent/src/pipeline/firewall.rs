@@ -14,6 +14,7 @@ mod options;
 pub mod program;
 pub mod tools;
 
+pub mod allowed;
 pub mod assess;
 pub mod disguise;
 pub mod origin;

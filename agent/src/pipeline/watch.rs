@@ -1,6 +1,7 @@
 //! A gap in what the sensor saw, and the agent's sign of life: events of their own beside the alerts, so
 //! that a reader can tell silence from blindness.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::alert::Ancestor;
@@ -139,6 +140,8 @@ pub struct Heartbeat {
     pub groups_evicted: u64,
     /// `None` when changes of the firewall are not judged.
     pub tamper: Option<TamperCounters>,
+    /// Lines that each filter withheld, by its name.
+    pub suppressed: BTreeMap<String, u64>,
     /// `None` when nf_tables is not heard.
     pub netfilter: Option<NetfilterBooks>,
     pub gaps: u64,

@@ -1,5 +1,7 @@
 //! The events about the watch itself: a gap in what was seen, and the sign of life.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::pipeline::firewall::tamper::TamperCounters;
@@ -8,6 +10,7 @@ use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBo
 
 use super::budget::Budget;
 use super::exec::{CgroupLine, cgroup_line};
+use super::text::Text;
 use super::{
     AgentLine, AlertContext, AncestorLine, HostLine, Moment, agent_line, ancestor_line, first,
     host_line, left_out,
@@ -232,6 +235,8 @@ pub(super) struct HeartbeatLine<'a> {
     groups_evicted: u64,
     /// Null when changes of the firewall are not judged.
     tamper: Option<TamperLine>,
+    /// Filters that withheld lines.
+    filters: Vec<FilterLine<'a>>,
     /// Null when nf_tables is not heard.
     netfilter: Option<NetfilterLine>,
     processes: u64,
@@ -342,6 +347,7 @@ impl<'a> HeartbeatLine<'a> {
             processes_dropped,
             groups_evicted,
             tamper,
+            suppressed,
             netfilter,
             gaps,
             alerts,
@@ -376,6 +382,7 @@ impl<'a> HeartbeatLine<'a> {
             lines_lost: *lines_lost,
             groups_evicted: *groups_evicted,
             tamper: tamper.map(tamper_line),
+            filters: filter_lines(suppressed, budget),
             netfilter: netfilter.map(netfilter_line),
             processes: *processes,
             processes_dropped: *processes_dropped,
@@ -383,6 +390,24 @@ impl<'a> HeartbeatLine<'a> {
             agent: agent_line(context, budget),
         }
     }
+}
+
+#[derive(Serialize)]
+struct FilterLine<'a> {
+    name: Text<'a>,
+    /// Of alerts and findings, since the watch began.
+    lines_withheld: u64,
+}
+
+fn filter_lines(suppressed: &BTreeMap<String, u64>, budget: Budget) -> Vec<FilterLine<'_>> {
+    let withholding = suppressed.iter().filter(|(_, lines)| **lines > 0);
+    withholding
+        .take(budget.items)
+        .map(|(name, lines)| FilterLine {
+            name: Text::whole(name.as_bytes()).within(budget.field_bytes),
+            lines_withheld: *lines,
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::bounds::{DetectorCounters, Limits};
 use super::hit::{Hit, Text, evidence_bytes};
 use super::sightings::Sightings;
-use super::suppress::Fits;
 use super::tally::{First, Tally, Unlisted};
 use super::window::{LATENESS_NS, Window};
 use crate::pipeline::alert::{Evidence, Excerpt};
 use crate::pipeline::exec::Time;
+use crate::pipeline::filter::Fits;
 
 /// The execs of one group, as far as they may still count together.
 ///

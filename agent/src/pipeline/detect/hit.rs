@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::excerpt::{WHOLE_BYTES_MAX, excerpt};
 use super::rule::Rule;
-use super::suppress::Fits;
 use crate::pipeline::alert::{Evidence, Excerpt};
 use crate::pipeline::exec::{ArgvSource, Exec};
+use crate::pipeline::filter::Fits;
 
 /// What a group learns from one exec.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// From an exec whose command line is `process`.
-    pub fn new(rule: &Rule, exec: &Exec, process: &[u8]) -> Self {
+    /// From an exec whose command line is `process`, and which filters fit it.
+    pub fn new(rule: &Rule, exec: &Exec, process: &[u8], fits: Fits) -> Self {
         let extracted = rule.extractor().extract(process);
         let mut matches = rule.clauses().ranges(process);
         matches.extend(extracted.as_ref().map(|extracted| extracted.range.clone()));
@@ -40,7 +40,7 @@ impl Hit {
             text,
             truncated: exec.argv.truncated(),
             fault: matches!(exec.argv.source, ArgvSource::Procfs | ArgvSource::Unread),
-            fits: rule.filters().fits(process),
+            fits,
         }
     }
 }

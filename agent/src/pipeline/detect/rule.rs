@@ -8,9 +8,9 @@ use thiserror::Error;
 use super::clause::Clauses;
 use super::extract::Extractor;
 use super::glob::Glob;
-use super::suppress::Filters;
 use super::window::Window;
 use crate::pipeline::alert::{RuleIdentity, WindowMode};
+use crate::pipeline::filter::{FilterError, FilterSpec, Filters};
 
 /// What the rule's file says, already checked for types and bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,60 +40,6 @@ pub struct WindowSpec {
     /// Tumbling only: where a window begins, in seconds after a multiple of the span (UTC). The
     /// scheduled search has spans of an hour that begin at minute 50.
     pub offset_s: u64,
-}
-
-/// One entry of the allow-list that Splunk calls `…_filter`: a finished row that fits every column
-/// it names is not reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilterSpec {
-    /// What the operator calls it; counted and shown under this name.
-    pub name: String,
-    /// Columns and the globs of which one must hold. Of a column with several values, each value
-    /// must fit.
-    pub columns: Vec<(FilterColumn, Vec<String>)>,
-}
-
-/// A column of the finished row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FilterColumn {
-    ProcessName,
-    ParentProcessName,
-    ParentProcessId,
-    Dest,
-    User,
-    ParentProcessPath,
-    ProcessPath,
-    ProcessesExec,
-    Ports,
-}
-
-impl FilterColumn {
-    pub const ALL: [Self; 9] = [
-        Self::ProcessName,
-        Self::ParentProcessName,
-        Self::ParentProcessId,
-        Self::Dest,
-        Self::User,
-        Self::ParentProcessPath,
-        Self::ProcessPath,
-        Self::ProcessesExec,
-        Self::Ports,
-    ];
-
-    /// Its name in the row and in a rule's file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ProcessName => "process_name",
-            Self::ParentProcessName => "parent_process_name",
-            Self::ParentProcessId => "parent_process_id",
-            Self::Dest => "dest",
-            Self::User => "user",
-            Self::ParentProcessPath => "parent_process_path",
-            Self::ProcessPath => "process_path",
-            Self::ProcessesExec => "processes_exec",
-            Self::Ports => "ports",
-        }
-    }
 }
 
 /// A rule that runs: a [`RuleSpec`] with its patterns compiled.
@@ -131,8 +77,7 @@ impl Rule {
                 .map_err(|error| PatternPlace::Ports.refused(error))?,
             port_count_min: usize::try_from(port_count_min).unwrap_or(usize::MAX),
             window_spec: window,
-            filters: Filters::compile(filters)
-                .map_err(|error| PatternPlace::Filter.refused(error))?,
+            filters: Filters::compile(&filters)?,
         })
     }
 
@@ -181,15 +126,8 @@ pub enum RuleError {
     PortCountMin { port_count_min: u64, ports: usize },
     #[error("the span of the window is 0")]
     EmptySpan,
-    /// It would withhold everything.
-    #[error("filter {filter:?} names no column")]
-    FilterWithoutColumn { filter: String },
-    /// It would withhold nothing.
-    #[error("filter {filter:?} has no pattern for {}", column.as_str())]
-    ColumnWithoutPattern {
-        filter: String,
-        column: FilterColumn,
-    },
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     #[error("a pattern for {} is refused: {reason}", place.as_str())]
     Pattern {
         place: PatternPlace,
@@ -203,7 +141,6 @@ pub enum PatternPlace {
     Process,
     NotParentProcessPath,
     Ports,
-    Filter,
 }
 
 impl PatternPlace {
@@ -213,7 +150,6 @@ impl PatternPlace {
             Self::Process => "process",
             Self::NotParentProcessPath => "not_parent_process_path",
             Self::Ports => "ports",
-            Self::Filter => "filter",
         }
     }
 
@@ -242,21 +178,7 @@ fn refuse_what_cannot_work(spec: &RuleSpec) -> Result<(), RuleError> {
     if spec.window.span_s == 0 {
         return Err(RuleError::EmptySpan);
     }
-    spec.filters.iter().try_for_each(refuse_empty_filter)
-}
-
-fn refuse_empty_filter(spec: &FilterSpec) -> Result<(), RuleError> {
-    let filter = || spec.name.clone();
-    if spec.columns.is_empty() {
-        return Err(RuleError::FilterWithoutColumn { filter: filter() });
-    }
-    match spec.columns.iter().find(|(_, globs)| globs.is_empty()) {
-        Some(&(column, _)) => Err(RuleError::ColumnWithoutPattern {
-            filter: filter(),
-            column,
-        }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn globs(patterns: &[String], place: PatternPlace) -> Result<Vec<Glob>, RuleError> {
@@ -269,12 +191,23 @@ fn globs(patterns: &[String], place: PatternPlace) -> Result<Vec<Glob>, RuleErro
 mod tests {
     use super::*;
     use crate::pipeline::detect::tests::analytic;
+    use crate::pipeline::filter::Field;
 
     fn check(change: impl FnOnce(&mut RuleSpec), expected: &str) {
         let mut spec = analytic();
         change(&mut spec);
         let error = Rule::compile(spec).unwrap_err();
         assert_eq!(error.to_string(), expected);
+    }
+
+    fn filter(fields: Vec<(Field, Vec<String>)>) -> FilterSpec {
+        FilterSpec {
+            name: "panel".to_owned(),
+            owner: None,
+            reason: None,
+            expires_ns: None,
+            fields,
+        }
     }
 
     #[test]
@@ -301,11 +234,9 @@ mod tests {
             &refused("not_parent_process_path"),
         );
         check(|spec| spec.ports.push(long()), &refused("ports"));
-        let filter = FilterSpec {
-            name: "panel".to_owned(),
-            columns: vec![(FilterColumn::User, vec![long()])],
-        };
-        check(|spec| spec.filters.push(filter), &refused("filter"));
+        let filter = filter(vec![(Field::User, vec![long()])]);
+        let expected = refused("user").replacen('a', "filter \"panel\": a", 1);
+        check(|spec| spec.filters.push(filter), &expected);
     }
 
     #[test]
@@ -326,19 +257,12 @@ mod tests {
 
     #[test]
     fn a_filter_that_withholds_everything_or_nothing_is_refused() {
-        let filter = |columns| FilterSpec {
-            name: "panel".to_owned(),
-            columns,
-        };
         check(
             |spec| spec.filters.push(filter(Vec::new())),
             r#"filter "panel" names no column"#,
         );
         check(
-            |spec| {
-                spec.filters
-                    .push(filter(vec![(FilterColumn::User, Vec::new())]))
-            },
+            |spec| spec.filters.push(filter(vec![(Field::User, Vec::new())])),
             r#"filter "panel" has no pattern for user"#,
         );
     }

@@ -6,8 +6,8 @@ use std::mem;
 use uuid::Uuid;
 
 use super::hit::Hit;
-use super::suppress::Fits;
 use crate::pipeline::exec::Time;
+use crate::pipeline::filter::Fits;
 
 /// Guids of unlisted execs that are remembered, so that one delivered twice counts once. Both
 /// deliveries come within [`LATENESS_NS`](super::window::LATENESS_NS).

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::allowed::Allowed;
 use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
 use super::origin::Origin;
@@ -12,6 +13,7 @@ use super::severity::weigh;
 use super::tamper::{Host, TamperLimits};
 use crate::pipeline::alert::{AlertState, Ancestor, Evidence, Severity};
 use crate::pipeline::exec::Time;
+use crate::pipeline::filter::Fits;
 
 /// Changes, edits and execs that a finding lists; the others are counted.
 const CHANGES_MAX: usize = 32;
@@ -30,6 +32,10 @@ pub(super) struct Group {
     told_ns: Option<u64>,
     /// Whether something was added since.
     grew: bool,
+    /// Whether a line of it was told at all.
+    is_known: bool,
+    /// Which filters fit everything that was added; `None` before the first.
+    fits: Option<Fits>,
 }
 
 impl Group {
@@ -64,6 +70,15 @@ impl Group {
             touched_ns: time.boot_ns,
             told_ns: None,
             grew: true,
+            is_known: false,
+            fits: None,
+        }
+    }
+
+    pub(super) fn add_fits(&mut self, fits: Fits) {
+        match &mut self.fits {
+            Some(known) => known.and(&fits),
+            None => self.fits = Some(fits),
         }
     }
 
@@ -138,10 +153,14 @@ impl Group {
         self.finding.state == AlertState::Closed
     }
 
-    /// The first line of a finding is told at once.
-    pub(super) fn first_revision(&mut self) -> Option<Finding> {
+    /// The first line of a finding is told at once, and so is what filters do not withhold any longer.
+    pub(super) fn first_revision(&mut self, allowed: &mut Allowed) -> Option<Finding> {
+        let is_due = self.told_ns.is_none() || !self.is_known && !self.is_withheld(allowed);
+        if !is_due {
+            return None;
+        }
         let now_ns = self.touched_ns;
-        self.told_ns.is_none().then(|| self.tell(now_ns))
+        self.tell(now_ns, allowed)
     }
 
     /// The moment, in boot time, when something is to be done.
@@ -155,26 +174,34 @@ impl Group {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, limits: &TamperLimits, now: Time) -> Option<Finding> {
+    pub(super) fn handle_timeout(
+        &mut self,
+        limits: &TamperLimits,
+        allowed: &mut Allowed,
+        now: Time,
+    ) -> Option<Finding> {
         if now.boot_ns < self.due_ns(limits) {
             return None;
         }
         if now.boot_ns >= self.closes_ns(limits) {
-            return Some(self.close());
+            return self.close(allowed);
         }
-        Some(self.tell(now.boot_ns))
+        self.tell(now.boot_ns, allowed)
     }
 
     /// The last revision.
-    pub(super) fn close(&mut self) -> Finding {
+    pub(super) fn close(&mut self, allowed: &mut Allowed) -> Option<Finding> {
         self.finding.state = AlertState::Closed;
         let now_ns = self.touched_ns;
-        self.tell(now_ns)
+        self.tell(now_ns, allowed)
     }
 
-    pub(super) fn flush(&mut self) -> Option<Finding> {
+    pub(super) fn flush(&mut self, allowed: &mut Allowed) -> Option<Finding> {
+        if !self.grew {
+            return None;
+        }
         let now_ns = self.touched_ns;
-        self.grew.then(|| self.tell(now_ns))
+        self.tell(now_ns, allowed)
     }
 
     fn closes_ns(&self, limits: &TamperLimits) -> u64 {
@@ -192,13 +219,23 @@ impl Group {
         interval.as_nanos() as u64
     }
 
-    fn tell(&mut self, now_ns: u64) -> Finding {
+    fn is_withheld(&self, allowed: &Allowed) -> bool {
+        let fits = self.fits.as_ref();
+        fits.is_some_and(|fits| allowed.withholding(&self.finding, fits).is_some())
+    }
+
+    /// The next line, unless a filter withholds it: the first one that is told is revision 0.
+    fn tell(&mut self, now_ns: u64, allowed: &mut Allowed) -> Option<Finding> {
         self.grew = false;
-        let is_first = self.told_ns.is_none();
         self.told_ns = Some(now_ns);
-        if !is_first {
+        let fits = self.fits.as_ref();
+        if fits.is_some_and(|fits| allowed.withholds(&self.finding, fits)) {
+            return None;
+        }
+        if self.is_known {
             self.finding.revision += 1;
         }
-        self.finding.clone()
+        self.is_known = true;
+        Some(self.finding.clone())
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::allowed::Allowed;
 use super::assess::{Meaning, meaning};
 use super::change::{Backend, Command, FirewallChange, Operation, SetName, Which};
 use super::disguise;
@@ -20,6 +21,7 @@ use crate::pipeline::alert::{Ancestor, Evidence};
 use crate::pipeline::detect::excerpt::excerpt;
 use crate::pipeline::detect::hit::evidence;
 use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Time, Unknown, XtablesReplace, basename};
+use crate::pipeline::filter::{self, Fits};
 use crate::pipeline::process_tree::ProcessTree;
 
 /// How much the layer may hold, and when it speaks.
@@ -142,6 +144,7 @@ pub struct Tamper {
     limits: TamperLimits,
     /// Executables and scripts that are managers by the operator's word.
     managers: Vec<Box<[u8]>>,
+    allowed: Allowed,
     groups: BTreeMap<(FindingKind, Option<ProcessKey>), Group>,
     /// Oldest first.
     tools: VecDeque<Arc<Evidence>>,
@@ -176,6 +179,7 @@ impl Tamper {
         Self {
             limits,
             managers,
+            allowed: Allowed::default(),
             groups: BTreeMap::new(),
             tools: VecDeque::new(),
             findings: VecDeque::new(),
@@ -184,6 +188,21 @@ impl Tamper {
             latest_ns: 0,
             host: Host::default(),
         }
+    }
+
+    /// With what the operator wants not to be told.
+    #[must_use]
+    pub fn with_allowed(self, allowed: Allowed) -> Self {
+        Self { allowed, ..self }
+    }
+
+    pub fn managers(&self) -> &[Box<[u8]>] {
+        &self.managers
+    }
+
+    /// Lines that each filter withheld, by its name.
+    pub fn suppressed(&self) -> &BTreeMap<String, u64> {
+        self.allowed.suppressed()
     }
 
     /// From now on [`handle_made`](Self::handle_made) is called for each change of nf_tables.
@@ -307,10 +326,11 @@ impl Tamper {
             limits,
             groups,
             findings,
+            allowed,
             ..
         } = self;
         for group in groups.values_mut() {
-            findings.extend(group.handle_timeout(limits, now));
+            findings.extend(group.handle_timeout(limits, allowed, now));
         }
         groups.retain(|_, group| !group.is_closed());
     }
@@ -326,8 +346,14 @@ impl Tamper {
 
     /// Nothing is over, but the agent stops: what was not told is told now.
     pub fn flush(&mut self) {
-        let untold = self.groups.values_mut().filter_map(Group::flush);
-        self.findings.extend(untold);
+        let Self {
+            groups,
+            findings,
+            allowed,
+            ..
+        } = self;
+        let untold = groups.values_mut().filter_map(|group| group.flush(allowed));
+        findings.extend(untold);
     }
 
     pub fn next_finding(&mut self) -> Option<Finding> {
@@ -364,6 +390,7 @@ impl Tamper {
         if !self.groups.contains_key(&key) {
             self.make_room();
         }
+        let fits = self.fits(actor, &deed, user);
         let host = &self.host;
         let group = self.groups.entry(key).or_insert_with(|| {
             let id = finding_id(host, kind, origin, time);
@@ -375,6 +402,9 @@ impl Tamper {
                 time,
             )
         });
+        if let Some(fits) = fits {
+            group.add_fits(fits);
+        }
         group.add_reasons(&actor.reasons);
         group.add_actor(&actor.lineage, actor.exec.as_ref(), user);
         match deed {
@@ -392,7 +422,39 @@ impl Tamper {
         }
         self.latest_ns = self.latest_ns.max(time.boot_ns);
         group.seen(time, self.latest_ns);
-        self.findings.extend(group.first_revision());
+        self.findings
+            .extend(group.first_revision(&mut self.allowed));
+    }
+
+    /// Which filters fit what was done; `None` where there are none.
+    fn fits(&self, actor: &Actor, deed: &Deed, user: Option<&Arc<str>>) -> Option<Fits> {
+        let filters = self.allowed.filters();
+        if filters.is_empty() {
+            return None;
+        }
+        let change = match deed {
+            Deed::Change(_, evidence) => Some(self.allowed.describe(&evidence.change)),
+            Deed::Exec | Deed::Edit(_) => None,
+        };
+        let path = match deed {
+            Deed::Edit(edit) => Some(&*edit.path),
+            Deed::Exec | Deed::Change(..) => None,
+        };
+        let [process, parent] = [0, 1].map(|index| actor.lineage.get(index));
+        let exec = actor.exec.as_deref();
+        let whole = exec.filter(|exec| exec.argv_bytes_lost == 0);
+        Some(filters.fits(&filter::deed::Deed {
+            user: user.map(|user| &**user),
+            process_path: process.and_then(|process| process.exe.known()),
+            parent_process_path: parent.and_then(|parent| parent.exe.known()),
+            parent_process_id: parent.map(|parent| parent.process.tgid),
+            process: whole.and_then(|exec| exec.process_text.whole()),
+            cgroup: exec.and_then(|exec| exec.cgroup.as_deref()),
+            lineage: &actor.lineage,
+            origin: actor.origin.as_ref(),
+            change: change.as_deref(),
+            path,
+        }))
     }
 
     fn actor(
@@ -429,7 +491,7 @@ impl Tamper {
                 return;
             };
             self.counters.groups_dropped += 1;
-            self.findings.push_back(group.close());
+            self.findings.extend(group.close(&mut self.allowed));
         }
     }
 

@@ -64,6 +64,7 @@ fn a_person_reads_what_was_lost_and_why() {
 fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) -> Value {
     let heartbeat = Heartbeat {
         number: 1,
+        suppressed: BTreeMap::from([("panel".to_owned(), 2), ("idle".to_owned(), 0)]),
         state: AgentState::Watching,
         time: at(2),
         since: at(1),

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::pipeline::alert::AlertState;
-use crate::pipeline::detect::rule::{FilterColumn, FilterSpec};
+use crate::pipeline::filter::{Field, FilterSpec};
 
-type Columns<'a> = &'a [(FilterColumn, &'a [&'a str])];
+type Columns<'a> = &'a [(Field, &'a [&'a str])];
 
 fn filter(name: &str, columns: Columns<'_>) -> FilterSpec {
     let strings = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect();
@@ -13,7 +13,10 @@ fn filter(name: &str, columns: Columns<'_>) -> FilterSpec {
         .map(|&(column, globs)| (column, strings(globs)));
     FilterSpec {
         name: name.to_owned(),
-        columns: columns.collect(),
+        owner: None,
+        reason: None,
+        expires_ns: None,
+        fields: columns.collect(),
     }
 }
 
@@ -38,46 +41,43 @@ fn check(columns: Columns<'_>, withheld: bool) {
 
 #[test]
 fn each_column_can_withhold() {
-    check(&[(FilterColumn::ProcessName, &["bash"])], true);
-    check(&[(FilterColumn::ParentProcessName, &["c*"])], true);
-    check(&[(FilterColumn::ParentProcessId, &["100"])], true);
-    check(&[(FilterColumn::Dest, &["FIREBOX"])], true);
-    check(&[(FilterColumn::User, &["daemon", "root"])], true);
-    check(&[(FilterColumn::ParentProcessPath, &["/tmp/*"])], true);
-    check(&[(FilterColumn::ProcessPath, &["/usr/bin/*sh"])], true);
-    check(
-        &[(FilterColumn::ProcessesExec, &["sh -c iptables *"])],
-        true,
-    );
-    check(&[(FilterColumn::Ports, &["636", "98*", "995"])], true);
+    check(&[(Field::ProcessName, &["bash"])], true);
+    check(&[(Field::ParentProcessName, &["c*"])], true);
+    check(&[(Field::ParentProcessId, &["100"])], true);
+    check(&[(Field::Dest, &["FIREBOX"])], true);
+    check(&[(Field::User, &["daemon", "root"])], true);
+    check(&[(Field::ParentProcessPath, &["/tmp/*"])], true);
+    check(&[(Field::ProcessPath, &["/usr/bin/*sh"])], true);
+    check(&[(Field::ProcessesExec, &["sh -c iptables *"])], true);
+    check(&[(Field::Ports, &["636", "98*", "995"])], true);
 
-    check(&[(FilterColumn::ProcessName, &["dash"])], false);
-    check(&[(FilterColumn::ParentProcessId, &["10"])], false);
-    check(&[(FilterColumn::ProcessesExec, &["iptables *"])], false);
+    check(&[(Field::ProcessName, &["dash"])], false);
+    check(&[(Field::ParentProcessId, &["10"])], false);
+    check(&[(Field::ProcessesExec, &["iptables *"])], false);
 }
 
 #[test]
 fn all_columns_must_fit() {
-    let user = (FilterColumn::User, ["root"].as_slice());
-    check(&[user, (FilterColumn::Dest, &["firebox"])], true);
-    check(&[user, (FilterColumn::Dest, &["other"])], false);
-    check(&[user, (FilterColumn::User, &["*t"])], true);
-    check(&[user, (FilterColumn::User, &["*x"])], false);
+    let user = (Field::User, ["root"].as_slice());
+    check(&[user, (Field::Dest, &["firebox"])], true);
+    check(&[user, (Field::Dest, &["other"])], false);
+    check(&[user, (Field::User, &["*t"])], true);
+    check(&[user, (Field::User, &["*x"])], false);
 }
 
 #[test]
 fn every_value_of_a_column_must_fit() {
-    check(&[(FilterColumn::Ports, &["636", "989"])], false);
-    check(&[(FilterColumn::ProcessesExec, &["*636*", "*989*"])], false);
+    check(&[(Field::Ports, &["636", "989"])], false);
+    check(&[(Field::ProcessesExec, &["*636*", "*989*"])], false);
     check(
-        &[(FilterColumn::ProcessesExec, &["*636*", "*989*", "*995*"])],
+        &[(Field::ProcessesExec, &["*636*", "*989*", "*995*"])],
         true,
     );
 }
 
 #[test]
 fn a_filter_applies_to_the_row_as_it_is_then() {
-    let columns: Columns<'_> = &[(FilterColumn::Ports, &["636", "989", "995"])];
+    let columns: Columns<'_> = &[(Field::Ports, &["636", "989", "995"])];
     let mut detector = detector(filtered(&[filter("panel", columns)]));
     assert_eq!(feed_all(&mut detector, &three()), []);
     assert_eq!(feed(&mut detector, &opening(5 * SECOND, "636")), []);
@@ -92,7 +92,7 @@ fn a_filter_applies_to_the_row_as_it_is_then() {
 
 #[test]
 fn an_alert_withheld_to_its_end_leaves_no_line() {
-    let columns: Columns<'_> = &[(FilterColumn::User, &["root"])];
+    let columns: Columns<'_> = &[(Field::User, &["root"])];
     let mut detector = detector(filtered(&[filter("admin", columns)]));
     assert_eq!(feed_all(&mut detector, &three()), []);
     assert_eq!(end(&mut detector, MINUTE), []);
@@ -103,8 +103,8 @@ fn an_alert_withheld_to_its_end_leaves_no_line() {
 
 #[test]
 fn the_first_filter_that_fits_is_the_one_counted() {
-    let root: Columns<'_> = &[(FilterColumn::User, &["root"])];
-    let other: Columns<'_> = &[(FilterColumn::User, &["daemon"])];
+    let root: Columns<'_> = &[(Field::User, &["root"])];
+    let other: Columns<'_> = &[(Field::User, &["daemon"])];
     let filters = [filter("a", other), filter("b", root), filter("c", root)];
     let mut detector = detector(filtered(&filters));
     feed_all(&mut detector, &three());
@@ -115,7 +115,7 @@ fn the_first_filter_that_fits_is_the_one_counted() {
 
 #[test]
 fn a_long_command_line_is_compared_whole() {
-    let columns: Columns<'_> = &[(FilterColumn::ProcessesExec, &["*&>/dev/null"])];
+    let columns: Columns<'_> = &[(Field::ProcessesExec, &["*&>/dev/null"])];
     let long = |end: &str| format!("{} # {}{end}", command("636"), "x".repeat(20_000));
     for (end, n_lines) in [("&>/dev/null", 0), ("y", 1)] {
         let mut execs = three();
@@ -127,7 +127,7 @@ fn a_long_command_line_is_compared_whole() {
 
 #[test]
 fn a_command_line_that_is_no_longer_listed_still_has_to_fit() {
-    let columns: Columns<'_> = &[(FilterColumn::ProcessesExec, &["sh -c iptables *"])];
+    let columns: Columns<'_> = &[(Field::ProcessesExec, &["sh -c iptables *"])];
     let limits = Limits {
         evidence_bytes_max: 0,
         evidence_per_group_max: 0,

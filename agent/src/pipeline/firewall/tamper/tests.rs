@@ -1,3 +1,5 @@
+mod filters;
+
 use super::*;
 use crate::pipeline::alert::{AlertState, Severity};
 use crate::pipeline::exec::{Argv, Event, Running, sample};
