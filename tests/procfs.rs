@@ -9,7 +9,7 @@ use std::time::Duration;
 use wallwatch::host::procfs::Procfs;
 use wallwatch::pipeline::exec::ExePath;
 
-use crate::harness::{PATIENCE, stub_in};
+use crate::harness::{patience, stub_in};
 
 #[test]
 fn a_process_without_a_leader_still_has_an_executable_and_a_command_line() {
@@ -23,7 +23,7 @@ fn a_process_without_a_leader_still_has_an_executable_and_a_command_line() {
     let tgid = child.id();
     let link = format!("/proc/{tgid}/exe");
     let pause = Duration::from_millis(1);
-    let leader_is_gone = (0..PATIENCE.as_millis()).any(|_| {
+    let leader_is_gone = (0..patience().as_millis()).any(|_| {
         thread::sleep(pause);
         fs::read_link(&link).is_err()
     });

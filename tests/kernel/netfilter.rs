@@ -19,7 +19,7 @@ use wallwatch::pipeline::firewall::netlink::snapshot::{Snapshot, diff};
 use wallwatch::pipeline::firewall::netlink::{Limits, Transaction, Transactions};
 
 use super::can_run;
-use crate::harness::{PATIENCE, data};
+use crate::harness::{data, patience};
 
 #[path = "../netfilter_data.rs"]
 mod netfilter_data;
@@ -307,7 +307,7 @@ fn whoever_waits_is_woken() {
                 .spawn();
             let mut tool = tool.expect("start nft (package nftables)");
             let woken =
-                runtime.block_on(async { timeout(PATIENCE, ear.listener.readable()).await });
+                runtime.block_on(async { timeout(patience(), ear.listener.readable()).await });
             woken.expect("it is woken").unwrap();
             assert!(tool.wait().unwrap().success());
             assert_eq!(ear.hear().len(), 1);
@@ -391,7 +391,7 @@ fn wait_for_generations(log: &Path, before: usize, count: usize) -> String {
 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let pause = Duration::from_millis(5);
-    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+    for _ in 0..patience().as_millis() / pause.as_millis() {
         if holds() {
             return;
         }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::can_run;
-use crate::harness::{Agent, PATIENCE, complains, is_of, json_lines, stub_in};
+use crate::harness::{Agent, complains, is_of, json_lines, patience, stub_in};
 
 #[test]
 fn a_process_leads_to_its_origin_though_the_agent_was_stopped_in_between() {
@@ -93,7 +93,7 @@ fn running(program: &Path) -> usize {
 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let pause = Duration::from_millis(10);
-    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+    for _ in 0..patience().as_millis() / pause.as_millis() {
         if holds() {
             return;
         }

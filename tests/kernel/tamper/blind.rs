@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{fits, run, shows};
-use crate::harness::{Agent, PATIENCE, complains};
+use crate::harness::{Agent, complains, patience};
 use crate::kernel::can_run;
 use crate::kernel::netfilter::in_own_namespace;
 
@@ -212,7 +212,7 @@ fn as_of_another_boot(path: &Path) {
 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let pause = Duration::from_millis(10);
-    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+    for _ in 0..patience().as_millis() / pause.as_millis() {
         if holds() {
             return;
         }

@@ -21,7 +21,7 @@ pub(crate) struct Guest {
     tree: Tree,
 }
 
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "bash",
     "busybox",
     "dash",
@@ -29,6 +29,7 @@ const PROGRAMS: [&str; 12] = [
     "mount",
     "nft",
     "nsenter",
+    "script",
     "setpriv",
     "umount",
     "unshare",

@@ -16,7 +16,7 @@ use crate::setup::Need;
 /// A program or a file, and the Debian package that brings it.
 type Needed = (&'static str, &'static str);
 
-const NEEDED: [Needed; 16] = [
+const NEEDED: [Needed; 17] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("xz", "xz-utils"),
     ("readelf", "binutils"),
@@ -30,6 +30,7 @@ const NEEDED: [Needed; 16] = [
     ("mount", "mount"),
     ("umount", "mount"),
     ("nsenter", "util-linux"),
+    ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
     ("dpkg", "dpkg"),

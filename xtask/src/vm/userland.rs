@@ -21,8 +21,9 @@ pub(crate) struct Userland {
 }
 
 /// What the guest's programs are packed in.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "bash",
+    "bsdutils",
     "busybox-static",
     "dash",
     "iproute2",
