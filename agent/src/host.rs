@@ -7,6 +7,7 @@ pub mod clock;
 pub mod complete;
 pub mod config_watch;
 pub mod counters;
+pub mod hasher;
 pub mod identity;
 pub mod namespaces;
 pub mod netfilter;

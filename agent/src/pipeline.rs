@@ -22,6 +22,7 @@ use detect::{Detector, OverlongPaths, Who};
 use exec::{Event, ExePath, Exec, Time, Unknown};
 use firewall::edit::ConfigEdit;
 use firewall::finding::Finding;
+use firewall::hashes::{Content, Wanted};
 use firewall::origin::origin;
 use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
@@ -175,6 +176,18 @@ impl Pipeline {
                 .and_then(|tamper| tamper.poll_timeout(now)),
         ];
         due.into_iter().flatten().min()
+    }
+
+    /// The next executable of a finding whose hash is not known.
+    pub fn next_wanted(&mut self) -> Option<Wanted> {
+        self.tamper.as_mut()?.next_wanted()
+    }
+
+    /// What was found out of one that was wanted; `None` when that could not be.
+    pub fn handle_hash(&mut self, content: Content, sha256: Option<[u8; 32]>) {
+        if let Some(tamper) = &mut self.tamper {
+            tamper.handle_hash(content, sha256);
+        }
     }
 
     pub fn next_finding(&mut self) -> Option<Finding> {

@@ -26,7 +26,9 @@ use crate::delivery::encode::{
 use crate::delivery::writer::{Accepted, Writer, WriterCounts};
 use crate::host::clock;
 use crate::host::counters::Counters;
+use crate::host::hasher::Hasher;
 use crate::host::identity::Identity;
+use crate::host::procfs::Procfs;
 use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
@@ -95,6 +97,7 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                     ready.context("wait for edits of the firewall's configuration")?;
                     agent.take_edits().context("read edits of the firewall's configuration")?;
                 }
+                (content, sha256) = agent.hasher.answer() => agent.pipeline.handle_hash(content, sha256),
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -113,6 +116,7 @@ struct Agent {
     keeper: Keeper,
     netfilter: Netfilter,
     edits: Edits,
+    hasher: Hasher,
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
@@ -137,6 +141,8 @@ impl Agent {
         let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
         pipeline.hears_netlink(netfilter.hears());
         let edits = edits(settings, root);
+        let procfs = Procfs::new(root.join("proc"));
+        let hasher = Hasher::spawn(procfs).context("start the thread that hashes")?;
         take_in_running(&mut source, &mut pipeline)?;
         pipeline.end_recall();
         if let Some(made) = changed {
@@ -165,6 +171,7 @@ impl Agent {
             keeper,
             netfilter,
             edits,
+            hasher,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             told: Told::default(),
@@ -259,6 +266,11 @@ impl Agent {
         }
         while let Some(finding) = self.pipeline.next_finding() {
             self.deliver_finding(&finding);
+        }
+        while let Some(wanted) = self.pipeline.next_wanted() {
+            if let Some((content, sha256)) = self.hasher.ask(wanted) {
+                self.pipeline.handle_hash(content, sha256);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 mod blind;
 mod cases;
 mod edits;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

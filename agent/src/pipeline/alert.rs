@@ -128,6 +128,8 @@ pub struct Evidence {
     pub exe: ExePath,
     pub exe_file: Option<FileId>,
     pub exe_stat: Option<FileStat>,
+    /// SHA-256 of the executable's content; `None` where it is not known, or not yet.
+    pub exe_sha256: Option<[u8; 32]>,
     pub exe_deleted: bool,
     pub exe_memfd: bool,
     /// The script that the executable interprets.

@@ -102,7 +102,7 @@ impl ExePath {
 }
 
 /// Which file it is, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId {
     pub inode: u64,
     /// Device as the kernel keeps it: major number, and minor number in the lower 20 bits.

@@ -22,4 +22,5 @@ pub mod severity;
 
 pub mod finding;
 mod group;
+pub mod hashes;
 pub mod tamper;

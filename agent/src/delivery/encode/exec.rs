@@ -27,7 +27,7 @@ pub(super) struct ExecLine<'a> {
     memfd: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<Text<'a>>,
-    file: Option<FileLine>,
+    file: Option<FileLine<'a>>,
     uid: u32,
     euid: u32,
     login_uid: Option<u32>,
@@ -49,11 +49,13 @@ pub(super) struct ExecLine<'a> {
 
 /// Which file the executable is, and whose.
 #[derive(Serialize)]
-struct FileLine {
+struct FileLine<'a> {
     inode: u64,
     device: Shown<Device>,
     #[serde(flatten)]
     stat: Option<StatLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Hash<'a>>,
 }
 
 #[derive(Serialize)]
@@ -105,6 +107,7 @@ pub(super) fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
         exe,
         exe_file,
         exe_stat,
+        exe_sha256,
         exe_deleted,
         exe_memfd,
         script,
@@ -137,7 +140,7 @@ pub(super) fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
         script: script
             .as_ref()
             .map(|script| Text::whole(script).within(budget.field_bytes)),
-        file: file_line(*exe_file, *exe_stat),
+        file: file_line(*exe_file, *exe_stat, exe_sha256.as_ref()),
         uid: *uid,
         euid: *euid,
         login_uid: *login_uid,
@@ -158,7 +161,11 @@ pub(super) fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
     }
 }
 
-fn file_line(file: Option<FileId>, stat: Option<FileStat>) -> Option<FileLine> {
+fn file_line(
+    file: Option<FileId>,
+    stat: Option<FileStat>,
+    sha256: Option<&[u8; 32]>,
+) -> Option<FileLine<'_>> {
     let FileId { inode, device } = file?;
     Some(FileLine {
         inode,
@@ -174,6 +181,7 @@ fn file_line(file: Option<FileId>, stat: Option<FileStat>) -> Option<FileLine> {
             }),
             overlay_upper: stat.overlay_upper,
         }),
+        sha256: sha256.map(Hash::Known),
     })
 }
 

@@ -271,6 +271,7 @@ struct TamperLine {
     transactions: u64,
     edits: u64,
     groups_dropped: u64,
+    hashes_refused: u64,
 }
 
 fn tamper_line(counters: TamperCounters) -> TamperLine {
@@ -281,6 +282,7 @@ fn tamper_line(counters: TamperCounters) -> TamperLine {
         transactions,
         edits,
         groups_dropped,
+        hashes_refused,
     } = counters;
     TamperLine {
         commands,
@@ -289,6 +291,7 @@ fn tamper_line(counters: TamperCounters) -> TamperLine {
         transactions,
         edits,
         groups_dropped,
+        hashes_refused,
     }
 }
 

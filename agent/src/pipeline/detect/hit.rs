@@ -100,6 +100,7 @@ pub fn evidence(exec: &Exec, process_text: Excerpt, port: Option<&str>) -> Evide
         exe_memfd: exec.exe_memfd,
         exe_file: exec.exe_file,
         exe_stat: exec.exe_stat,
+        exe_sha256: None,
         script: exec.script().map(Box::from),
         uid: exec.uid,
         euid: exec.euid,

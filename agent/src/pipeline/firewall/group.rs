@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::allowed::Allowed;
 use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
+use super::hashes::Content;
 use super::origin::Origin;
 use super::severity::weigh;
 use super::tamper::{Host, TamperLimits};
@@ -114,6 +115,13 @@ impl Group {
         } else {
             finding.execs_omitted += 1;
             self.last_omitted = Some(exec.guid);
+        }
+    }
+
+    /// What was told without the hash is told again.
+    pub(super) fn add_hash(&mut self, content: Content, sha256: [u8; 32]) {
+        for exec in &mut self.finding.execs {
+            self.grew |= content.enter(sha256, exec);
         }
     }
 

@@ -14,6 +14,7 @@ use super::disguise;
 use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
 use super::group::Group;
+use super::hashes::{Content, Hashes, Wanted};
 use super::origin::{Origin, is_system_path, origin};
 use super::program::{command_of, may_be_tool};
 use super::severity::{reasons_of_exec, reasons_of_lineage};
@@ -66,6 +67,8 @@ pub struct TamperCounters {
     pub edits: u64,
     /// Findings closed before their time, for lack of room.
     pub groups_dropped: u64,
+    /// Executables that were to be hashed and were not, for lack of room.
+    pub hashes_refused: u64,
 }
 
 /// What the kernel says was done, in one transaction.
@@ -145,6 +148,7 @@ pub struct Tamper {
     /// Executables and scripts that are managers by the operator's word.
     managers: Vec<Box<[u8]>>,
     allowed: Allowed,
+    hashes: Hashes,
     groups: BTreeMap<(FindingKind, Option<ProcessKey>), Group>,
     /// Oldest first.
     tools: VecDeque<Arc<Evidence>>,
@@ -180,6 +184,7 @@ impl Tamper {
             limits,
             managers,
             allowed: Allowed::default(),
+            hashes: Hashes::default(),
             groups: BTreeMap::new(),
             tools: VecDeque::new(),
             findings: VecDeque::new(),
@@ -211,7 +216,10 @@ impl Tamper {
     }
 
     pub fn counters(&self) -> TamperCounters {
-        self.counters
+        TamperCounters {
+            hashes_refused: self.hashes.refused(),
+            ..self.counters
+        }
     }
 
     /// To be called when the tree knows of the exec.
@@ -242,7 +250,9 @@ impl Tamper {
         }
         let mut text = Vec::new();
         exec.argv.join_into(&mut text);
-        let found = Arc::new(evidence(exec, excerpt(&text, &[]), None));
+        let mut found = evidence(exec, excerpt(&text, &[]), None);
+        found.exe_sha256 = self.hashes.of(exec);
+        let found = Arc::new(found);
         if command.is_some() {
             self.remember(Arc::clone(&found));
         }
@@ -354,6 +364,23 @@ impl Tamper {
         } = self;
         let untold = groups.values_mut().filter_map(|group| group.flush(allowed));
         findings.extend(untold);
+    }
+
+    /// The next executable of a finding whose hash is not known.
+    pub fn next_wanted(&mut self) -> Option<Wanted> {
+        self.hashes.next_wanted()
+    }
+
+    /// What was found out of one that was wanted; `None` when that could not be.
+    pub fn handle_hash(&mut self, content: Content, sha256: Option<[u8; 32]>) {
+        self.hashes.answer(content, sha256);
+        let Some(sha256) = sha256 else { return };
+        for group in self.groups.values_mut() {
+            group.add_hash(content, sha256);
+        }
+        for tool in &mut self.tools {
+            content.enter(sha256, Arc::make_mut(tool));
+        }
     }
 
     pub fn next_finding(&mut self) -> Option<Finding> {

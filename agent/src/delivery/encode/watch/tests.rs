@@ -100,6 +100,7 @@ fn a_heartbeat_has_the_books_of_the_tamper_layer() {
         rejected: 3,
         transactions: 4,
         groups_dropped: 5,
+        hashes_refused: 6,
         edits: 13,
     };
     let netfilter = NetfilterBooks {
@@ -113,7 +114,7 @@ fn a_heartbeat_has_the_books_of_the_tamper_layer() {
     };
     let line = heartbeat(Some(tamper), Some(netfilter));
     let expected = json!({
-        "commands": 1, "queries": 2, "rejected": 3, "transactions": 4, "groups_dropped": 5, "edits": 13,
+        "commands": 1, "queries": 2, "rejected": 3, "transactions": 4, "groups_dropped": 5, "hashes_refused": 6, "edits": 13,
     });
     assert_eq!(line["tamper"], expected);
     let expected = json!({

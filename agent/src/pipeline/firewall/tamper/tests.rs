@@ -1,4 +1,5 @@
 mod filters;
+mod hashes;
 
 use super::*;
 use crate::pipeline::alert::{AlertState, Severity};
