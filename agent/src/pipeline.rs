@@ -1,5 +1,6 @@
 //! The brain: bytes and facts in, alerts out. It does no I/O and reads no clock; `now` is an argument.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 pub mod alert;
@@ -33,6 +34,16 @@ pub struct Missed {
     pub ended: u64,
 }
 
+/// What was made of one exec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub rule: detect::explain::Explanation,
+    /// The parent claims another executable than the one it was started from, and is not excluded by it.
+    pub parent_is_replaced: bool,
+    /// `None` when changes of the firewall are not judged.
+    pub tamper: Option<firewall::tamper::explain::Explanation>,
+}
+
 /// The stages, in the order in which an event passes them.
 pub struct Pipeline {
     tree: ProcessTree,
@@ -62,11 +73,18 @@ impl Pipeline {
             if let Some(tamper) = &mut self.tamper {
                 tamper.handle_exec(exec, &self.tree);
             }
-            if self.tree.parent_is_replaced(exec) {
-                self.detector.handle_exec(&with_parent_replaced(exec), now);
-            } else {
-                self.detector.handle_exec(exec, now);
-            }
+            let exec = as_it_counts(exec, &self.tree);
+            self.detector.handle_exec(&exec, now);
+        }
+    }
+
+    /// What every layer makes of an exec. To be asked when it has been handled, and before the next one.
+    pub fn explain(&self, exec: &Exec) -> Explanation {
+        let counted = as_it_counts(exec, &self.tree);
+        Explanation {
+            rule: self.detector.explain(&counted),
+            parent_is_replaced: matches!(counted, Cow::Owned(_)),
+            tamper: self.tamper.as_ref().map(|tamper| tamper.explain(exec)),
         }
     }
 
@@ -218,12 +236,15 @@ impl Pipeline {
     }
 }
 
-/// The exec as it counts when its parent's path is a pretence.
-fn with_parent_replaced(exec: &Exec) -> Exec {
-    Exec {
+/// The exec as the rule counts it. A parent's path that is a pretence is none.
+fn as_it_counts<'a>(exec: &'a Exec, tree: &ProcessTree) -> Cow<'a, Exec> {
+    if !tree.parent_is_replaced(exec) {
+        return Cow::Borrowed(exec);
+    }
+    Cow::Owned(Exec {
         parent_exe: ExePath::Unknown(Unknown::Replaced),
         ..exec.clone()
-    }
+    })
 }
 
 /// What the execs themselves tell about the parent, when the tree has lost it.
