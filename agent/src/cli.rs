@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::explain::log::IdPrefix;
 use crate::pipeline::alert::WindowMode;
 
 const EXIT_STATUS: &str = "\
 Exit status:
    0  success
-   1  check: the configuration is not valid; doctor: a check failed
+   1  check: the configuration is not valid; doctor: a check failed; explain: no such id, or
+      more than one
   64  the command line is wrong
-  65  replay: some lines could not be read or came too late; the rest was processed
+  65  replay, explain: some lines could not be read or came too late; the rest was processed
   66  the input could not be opened
   69  the kernel lacks what the sensor needs
   70  a fault of wallwatch itself
@@ -41,6 +43,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run recorded execs through the same pipeline; alerts go to standard output
     Replay(ReplayArgs),
+    /// Show one finding of the alert log: its processes, what changed, why, what was near
+    Explain(ExplainArgs),
     /// Write the execs of this host as JSON lines, the format that replay reads
     Record(RecordArgs),
     /// Check the configuration and the rules; all errors at once
@@ -89,6 +93,23 @@ pub struct ReplayArgs {
     /// Show alerts as a person wants to read them, not as JSON lines
     #[arg(long)]
     pub human: bool,
+
+    /// Say of every exec why the rule matched it or did not and what its command means; alerts stand
+    /// between, as with --human
+    #[arg(long)]
+    pub explain: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// Its id, or the first 8 or more hexadecimal digits of it
+    #[arg(value_name = "ALERT-ID")]
+    pub id: IdPrefix,
+
+    /// Read this log instead of the configured one; several times for rotated ones; `-` is standard
+    /// input
+    #[arg(long, value_name = "FILE")]
+    pub alerts: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

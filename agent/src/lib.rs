@@ -24,6 +24,8 @@ pub mod state;
 pub mod compose;
 #[forbid(unsafe_code)]
 pub mod doctor;
+#[forbid(unsafe_code)]
+pub mod explain;
 pub mod record;
 pub mod replay;
 pub mod report;

@@ -11,15 +11,16 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use wallwatch::cli::{Cli, Command, DoctorArgs, LogLevel, ReplayArgs, RunArgs};
+use wallwatch::cli::{Cli, Command, DoctorArgs, ExplainArgs, LogLevel, ReplayArgs, RunArgs};
 use wallwatch::config::{self, Problems, Settings};
 use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
 use wallwatch::exit_code::ExitCode;
 use wallwatch::host::clock;
 use wallwatch::host::sensor::SensorError;
+use wallwatch::replay::Show;
 use wallwatch::run::AlertsLost;
-use wallwatch::{compose, doctor, record, replay, rules, run};
+use wallwatch::{compose, doctor, explain, record, replay, rules, run};
 
 /// Lines of the agent's own log that may wait for a slow reader.
 const LOG_LINES_MAX: usize = 4096;
@@ -78,6 +79,15 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::Success)
         }
         Command::Replay(args) => replay_file(settings, args),
+        Command::Explain(ExplainArgs { id, alerts }) => {
+            let files = match alerts.is_empty() {
+                true => vec![settings.alerts.path.clone()],
+                false => alerts,
+            };
+            let answer = explain::explain(&settings, id, &files)?;
+            print(&answer.text)?;
+            Ok(answer.code)
+        }
         Command::Record(args) => {
             record::record(&settings, &args.host.root, args.output.as_deref())?;
             Ok(ExitCode::Success)
@@ -138,14 +148,12 @@ fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitC
     };
     let pipeline = compose::pipeline(&settings)?;
     let dest = settings.host.name.as_deref();
-    let summary = replay::replay(
-        pipeline,
-        &args.file,
-        input,
-        io::stdout(),
-        shape(args.human),
-        dest,
-    )?;
+    let show = if args.explain {
+        Show::Explained
+    } else {
+        Show::Alerts(shape(args.human))
+    };
+    let summary = replay::replay(pipeline, &args.file, input, io::stdout(), show, dest)?;
     Ok(summary.exit_code())
 }
 

@@ -1,5 +1,6 @@
 //! The brain: bytes and facts in, alerts out. It does no I/O and reads no clock; `now` is an argument.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -35,6 +36,16 @@ pub struct Missed {
     pub execs: Vec<usize>,
     /// Processes that had ended unseen.
     pub ended: u64,
+}
+
+/// What was made of one exec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub rule: detect::explain::Explanation,
+    /// The parent claims another executable than the one it was started from, and is not excluded by it.
+    pub parent_is_replaced: bool,
+    /// `None` when changes of the firewall are not judged.
+    pub tamper: Option<firewall::tamper::explain::Explanation>,
 }
 
 /// The stages, in the order in which an event passes them.
@@ -73,11 +84,17 @@ impl Pipeline {
                 ..
             } = self;
             let who = || who(exec, tree, tamper.as_ref());
-            if tree.parent_is_replaced(exec) {
-                detector.handle_exec_of(&with_parent_replaced(exec), who, now);
-            } else {
-                detector.handle_exec_of(exec, who, now);
-            }
+            detector.handle_exec_of(&as_it_counts(exec, tree), who, now);
+        }
+    }
+
+    /// What every layer makes of an exec. To be asked when it has been handled, and before the next one.
+    pub fn explain(&self, exec: &Exec) -> Explanation {
+        let counted = as_it_counts(exec, &self.tree);
+        Explanation {
+            rule: self.detector.explain(&counted),
+            parent_is_replaced: matches!(counted, Cow::Owned(_)),
+            tamper: self.tamper.as_ref().map(|tamper| tamper.explain(exec)),
         }
     }
 
@@ -259,12 +276,15 @@ fn who(exec: &Exec, tree: &ProcessTree, tamper: Option<&Tamper>) -> Who {
     Who { lineage, origin }
 }
 
-/// The exec as it counts when its parent's path is a pretence.
-fn with_parent_replaced(exec: &Exec) -> Exec {
-    Exec {
+/// The exec as the rule counts it. A parent's path that is a pretence is none.
+fn as_it_counts<'a>(exec: &'a Exec, tree: &ProcessTree) -> Cow<'a, Exec> {
+    if !tree.parent_is_replaced(exec) {
+        return Cow::Borrowed(exec);
+    }
+    Cow::Owned(Exec {
         parent_exe: ExePath::Unknown(Unknown::Replaced),
         ..exec.clone()
-    }
+    })
 }
 
 /// What the execs themselves tell about the parent, when the tree has lost it.

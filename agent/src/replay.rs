@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use crate::delivery::encode::human::explained;
 use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped, shaped_finding};
 use crate::exit_code::ExitCode;
 use crate::lines::read_line;
@@ -39,6 +40,23 @@ impl Summary {
     }
 }
 
+/// What a replay writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    Alerts(Shape),
+    /// Why each exec matched or did not, and between them the alerts, for a person.
+    Explained,
+}
+
+impl Show {
+    fn shape(self) -> Shape {
+        match self {
+            Self::Alerts(shape) => shape,
+            Self::Explained => Shape::Human,
+        }
+    }
+}
+
 /// Opens the recording; `-` is standard input.
 pub fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
     if file == Path::new("-") {
@@ -47,16 +65,17 @@ pub fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(File::open(file)?)))
 }
 
-/// Replays `input` and writes its alerts to `output`. A bad line is named on standard error, with
+/// Replays `input` and writes what is to be shown to `output`. A bad line is named on standard error, with
 /// `name` and its number, and skipped. What may have been missed is said there in the end.
 pub fn replay(
     mut pipeline: Pipeline,
     name: &Path,
     mut input: impl BufRead,
     output: impl Write,
-    shape: Shape,
+    show: Show,
     dest: Option<&str>,
 ) -> anyhow::Result<Summary> {
+    let shape = show.shape();
     let dest: Option<Arc<str>> = dest.map(Arc::from);
     let mut output = BufWriter::new(output);
     let mut summary = Summary::default();
@@ -77,7 +96,14 @@ pub fn replay(
                 summary.execs += 1;
                 now = latest(now, exec.time);
                 pipeline.handle_timeout(now);
-                pipeline.handle_event(&Event::Exec(Box::new(exec)), now);
+                let event = Event::Exec(Box::new(exec));
+                pipeline.handle_event(&event, now);
+                if let (Show::Explained, Event::Exec(exec)) = (show, &event) {
+                    let text = explained(exec, &pipeline.explain(exec));
+                    output
+                        .write_all(text.as_bytes())
+                        .context("write the explanation")?;
+                }
             }
             Err(error) => {
                 summary.lines_skipped += 1;

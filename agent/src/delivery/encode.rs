@@ -29,6 +29,7 @@ use budget::Budget;
 use exec::{ExecLine, exec_line};
 use finding::FindingLine;
 use text::Text;
+pub use text::is_active;
 use watch::{ChangeGapLine, GapLine, HeartbeatLine};
 
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.

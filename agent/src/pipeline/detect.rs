@@ -29,6 +29,8 @@ pub mod overlong;
 
 pub mod bounds;
 
+pub mod explain;
+
 pub use self::bounds::{DetectorCounters, DetectorLevels, Limits};
 pub use self::overlong::OverlongPaths;
 pub use self::rule::{Rule, RuleError};
@@ -103,10 +105,7 @@ impl Detector {
     pub fn handle_exec_of(&mut self, exec: &Exec, who: impl FnOnce() -> Who, now: Time) {
         self.counters.execs += 1;
         let mut process = mem::take(&mut self.process);
-        exec.argv.join_into(&mut process);
-        if process.is_empty() {
-            process.extend_from_slice(UNKNOWN.as_bytes());
-        }
+        process_of(exec, &mut process);
         if self.rule.clauses().hold(&process, exec.parent_exe.known()) {
             let filters = self.rule.filters();
             let who = if filters.ask_for_lineage() {
@@ -273,7 +272,7 @@ impl Detector {
         let key = &finding.group().key;
         finding.open(OpenAlert {
             id: alert_id(rule_id, host_id(exec), key, row.first.guid),
-            matched: self.explain(exec, process),
+            matched: self.matched(exec, process),
             parent: exec.parent,
             parent_unknown: match exec.parent_exe {
                 ExePath::Known(_) => None,
@@ -286,6 +285,19 @@ impl Detector {
             changed: false,
         });
         self.make_line(finding, AlertState::Open, now);
+    }
+
+    /// The filter that withholds a line of which `fits` tells what its execs fit.
+    fn suppressing(&self, line: &Alert, fits: &Fits) -> Option<&str> {
+        let identity = self.rule.identity();
+        let row = FilterRow {
+            rule: &[&identity.name, &identity.id],
+            severity: identity.severity.as_str(),
+            dest: Some(&line.key.dest),
+            ports: Some(&line.ports),
+        };
+        let filters = self.rule.filters();
+        filters.suppressing(&row, fits, line.last_seen)
     }
 
     /// Which filters fit one exec of the group `key`.
@@ -304,7 +316,7 @@ impl Detector {
         })
     }
 
-    fn explain(&self, exec: &Exec, process: &[u8]) -> Vec<ClauseMatch> {
+    fn matched(&self, exec: &Exec, process: &[u8]) -> Vec<ClauseMatch> {
         let clauses = self.rule.clauses();
         let mut matched = clauses.explain(process, exec.parent_exe.known());
         let extractor = self.rule.extractor();
@@ -317,21 +329,11 @@ impl Detector {
     /// Makes a line of the finding's alert, if it has one, and reports it unless a filter fits. A
     /// line withheld takes no number: the first one reported is revision 0.
     fn make_line(&mut self, finding: &mut Finding, state: AlertState, now: Time) {
-        let (Some(alert), Some(row)) = (finding.alert(), finding.row()) else {
+        let Some((line, fits)) = self.line_of(finding, state) else {
             finding.line_made(now, false);
             return;
         };
-        let fits = row.fits.clone();
-        let line = self.line(&finding.group().key, alert, row, state);
-        let identity = self.rule.identity();
-        let filter_row = FilterRow {
-            rule: &[&identity.name, &identity.id],
-            severity: identity.severity.as_str(),
-            dest: Some(&line.key.dest),
-            ports: Some(&line.ports),
-        };
-        let filters = self.rule.filters();
-        let suppressing = filters.suppressing(&filter_row, &fits, line.last_seen);
+        let suppressing = self.suppressing(&line, &fits);
         finding.line_made(now, suppressing.is_none());
         if let Some(name) = suppressing {
             *self.counters.suppressed.entry(name.to_owned()).or_default() += 1;
@@ -342,6 +344,14 @@ impl Detector {
             _ => self.counters.updates += 1,
         }
         self.alerts.push_back(line);
+    }
+
+    /// The line of the finding's alert, if it has one, and which filters fit its command lines.
+    fn line_of(&self, finding: &Finding, state: AlertState) -> Option<(Alert, Fits)> {
+        let (alert, row) = (finding.alert()?, finding.row()?);
+        let fits = row.fits.clone();
+        let line = self.line(&finding.group().key, alert, row, state);
+        Some((line, fits))
     }
 
     fn line(&self, key: &GroupKey, alert: &OpenAlert, row: Row, state: AlertState) -> Alert {
@@ -378,6 +388,14 @@ impl Detector {
             ancestry: Vec::new(),
             origin: Vec::new(),
         }
+    }
+}
+
+/// Splunk's `process` of an exec, into `out`; what that held before is gone.
+fn process_of(exec: &Exec, out: &mut Vec<u8>) {
+    exec.argv.join_into(out);
+    if out.is_empty() {
+        out.extend_from_slice(UNKNOWN.as_bytes());
     }
 }
 

@@ -1,5 +1,9 @@
 //! An alert as a person reads it in a terminal.
 
+mod explained;
+
+pub use explained::explained;
+
 use std::fmt::{self, Write};
 
 use crate::pipeline::alert::{Alert, AlertState, Ancestor, Blindness, Evidence, Excerpt};
@@ -199,6 +203,11 @@ pub fn change_gap(gap: &ChangeGap) -> String {
 /// Any text as a part of a line for a person: nothing in it acts on the terminal or ends the line.
 pub fn passive(text: &str) -> String {
     Passive(text).to_string()
+}
+
+/// The same, with at most `bytes_max` bytes of it shown.
+pub fn passive_within(text: &str, bytes_max: usize) -> String {
+    passive(&Text::whole(text.as_bytes()).within(bytes_max).to_string())
 }
 
 fn techniques(ids: &[String]) -> String {

@@ -169,7 +169,7 @@ impl Serialize for Text<'_> {
 /// of lines and paragraphs, and all to which Unicode gives no shape of their own
 /// (`Default_Ignorable_Code_Point`), marks of direction and the byte order mark among them. Two texts
 /// that differ must not look alike for one of these.
-pub(super) fn is_active(char: char) -> bool {
+pub fn is_active(char: char) -> bool {
     char.is_control()
         || matches!(
             char,

@@ -150,6 +150,16 @@ impl Aggregate {
         self.ports.ports(|at| !self.is_gone(at)).count()
     }
 
+    /// The ports of the row, or, while the threshold does not hold, those of the window that ends with the
+    /// latest exec.
+    pub fn ports(&self) -> Vec<&str> {
+        let reach = self.threshold.window.reach_ns();
+        let end = self.crossing.unwrap_or(self.latest.at);
+        self.ports
+            .ports(|at| at > end || end - at < reach)
+            .collect()
+    }
+
     /// Takes in the execs of `other`, which are later.
     pub fn absorb(&mut self, other: Self, counters: &mut DetectorCounters) {
         let Self {

@@ -28,7 +28,7 @@ impl Clauses {
     /// A parent whose path is unknown is not excluded.
     pub fn hold(&self, process: &[u8], parent_path: Option<&[u8]>) -> bool {
         self.process.iter().all(|glob| glob.is_match(process))
-            && !parent_path.is_some_and(|path| self.exclude(path))
+            && parent_path.is_none_or(|path| self.excluding(path).is_none())
     }
 
     /// Where in `process` the clauses over it hold.
@@ -44,10 +44,7 @@ impl Clauses {
         let mut matched: Vec<ClauseMatch> = self
             .process
             .iter()
-            .filter_map(|glob| {
-                let clause = format!("process=\"{}\"", glob.pattern());
-                Some(found(clause, process, glob.find(process)?))
-            })
+            .filter_map(|glob| Some(found(over_process(glob), process, glob.find(process)?)))
             .collect();
         if !self.not_parent_process_path.is_empty() {
             matched.push(ClauseMatch {
@@ -59,10 +56,21 @@ impl Clauses {
         matched
     }
 
-    fn exclude(&self, parent_path: &[u8]) -> bool {
+    /// Each clause over `process` in the order in which they are tried, and where it holds; `None` where it
+    /// does not.
+    pub fn verdicts(&self, process: &[u8]) -> Vec<(String, Option<Range<usize>>)> {
+        self.process
+            .iter()
+            .map(|glob| (over_process(glob), glob.find(process)))
+            .collect()
+    }
+
+    /// The first pattern that excludes a parent.
+    pub fn excluding(&self, parent_path: &[u8]) -> Option<&str> {
         self.not_parent_process_path
             .iter()
-            .any(|glob| glob.is_match(parent_path))
+            .find(|glob| glob.is_match(parent_path))
+            .map(Glob::pattern)
     }
 
     fn exclusion(&self) -> String {
@@ -73,6 +81,10 @@ impl Clauses {
             .collect();
         format!("NOT parent_process_path IN ({})", quoted.join(", "))
     }
+}
+
+fn over_process(glob: &Glob) -> String {
+    format!("process=\"{}\"", glob.pattern())
 }
 
 /// The explanation of a clause that was found at `range` of `text`.

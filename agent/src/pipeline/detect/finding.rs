@@ -100,6 +100,11 @@ impl Findings {
         self.take_numbered(activity)
     }
 
+    pub fn get(&self, group: &Group) -> Option<&Finding> {
+        let activity = self.activity_of.get(group)?;
+        self.by_activity.get(activity).map(|(_, finding)| finding)
+    }
+
     /// The one that can best be spared.
     pub fn take_least_worth(&mut self) -> Option<Finding> {
         let activity = self.by_worth.first()?.activity;
@@ -208,6 +213,14 @@ impl Finding {
 
     pub fn row(&self) -> Option<Row> {
         self.stats.row()
+    }
+
+    /// The ports that count together with an exec at `at`, and the alert that they belong to.
+    pub fn standing(&self, at: u64) -> (Vec<&str>, Option<&OpenAlert>) {
+        match &self.aside {
+            Some(aside) if self.is_after_alert(at) => (aside.ports(), None),
+            _ => (self.stats.ports(), self.alert.as_ref()),
+        }
     }
 
     /// Adds an exec that was handed in at `now`, as the `activity`-th. [`Added::Crossed`] asks for

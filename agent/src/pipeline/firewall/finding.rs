@@ -95,7 +95,7 @@ impl FindingKind {
     }
 
     /// Risk before anything is known of who did it, 0 to 100.
-    pub(super) fn base_risk(self) -> i32 {
+    pub fn base_risk(self) -> i32 {
         match self {
             Self::SetOpened => 35,
             Self::AcceptOpened | Self::ConfigEdited => 40,
@@ -214,7 +214,7 @@ impl Reason {
     }
 
     /// What it adds to the risk.
-    pub(super) fn weight(self) -> i32 {
+    pub fn weight(self) -> i32 {
         match self {
             Self::KnownManager => -35,
             Self::PackageManager => -25,

@@ -225,23 +225,19 @@ impl Tamper {
     /// To be called when the tree knows of the exec.
     pub fn handle_exec(&mut self, exec: &Exec, tree: &ProcessTree) {
         self.host.learn(exec);
-        let mut kinds = Vec::new();
-        if disguise::as_kernel_thread(exec) {
-            kinds.push((FindingKind::KernelThreadDisguise, None));
-        }
         let command = command(exec);
+        let mut kinds: Vec<_> = disguises(exec, command.as_ref())
+            .map(|kind| (kind, None))
+            .collect();
         match &command {
             None => {}
             Some(Command::Query) => self.counters.queries += 1,
             Some(Command::Rejected { .. }) => self.counters.rejected += 1,
             Some(Command::Changes(changes)) => {
                 self.counters.commands += 1;
-                if disguise::of_tool(exec) {
-                    kinds.push((FindingKind::ToolDisguised, None));
-                }
-                let judged = changes.iter().filter(|change| self.is_judged(change));
-                kinds.extend(judged.filter_map(|change| {
-                    meaning(change).map(|meaning| (meaning.kind, Some((meaning, change))))
+                kinds.extend(changes.iter().filter_map(|change| {
+                    self.judge(change)
+                        .map(|meaning| (meaning.kind, Some((meaning, change))))
                 }));
             }
         }
@@ -385,6 +381,11 @@ impl Tamper {
 
     pub fn next_finding(&mut self) -> Option<Finding> {
         self.findings.pop_front()
+    }
+
+    /// What a change means that a command asks for, as far as the command can tell.
+    fn judge(&self, change: &FirewallChange) -> Option<Meaning> {
+        self.is_judged(change).then(|| meaning(change))?
     }
 
     /// Whether a command's own word is enough. Which rule goes by its number, and what the members of a
@@ -547,6 +548,18 @@ fn command(exec: &Exec) -> Option<Command> {
     command_of(exe, &arguments).map(|(_, command)| command)
 }
 
+/// What an exec pretends to be.
+fn disguises(exec: &Exec, command: Option<&Command>) -> impl Iterator<Item = FindingKind> {
+    let as_kernel_thread = disguise::as_kernel_thread(exec);
+    let of_tool = matches!(command, Some(Command::Changes(_))) && disguise::of_tool(exec);
+    [
+        (as_kernel_thread, FindingKind::KernelThreadDisguise),
+        (of_tool, FindingKind::ToolDisguised),
+    ]
+    .into_iter()
+    .filter_map(|(holds, kind)| holds.then_some(kind))
+}
+
 /// What of a transaction nobody looked at, as a change of its own: a flood must not hide what it carries.
 fn unseen(made: &Made) -> Option<FirewallChange> {
     let first = made.changes.first();
@@ -611,6 +624,7 @@ impl Actor {
 }
 
 mod edits;
+pub mod explain;
 
 #[cfg(test)]
 mod tests;
