@@ -112,3 +112,26 @@ fn a_replay_says_of_every_exec_why_it_matched_or_did_not() {
         expect_file![expected].assert_eq(stdout(&output));
     }
 }
+
+#[test]
+fn nothing_in_a_recording_acts_on_the_terminal_of_who_reads_the_explanation() {
+    let hostile = "\u{1b}[2J\u{202e}\u{7}\n";
+    let exec = serde_json::json!({
+        "time": 1, "pid": 7, "ppid": 6, "uid": 0, "exe": format!("/usr/sbin/nft{hostile}"),
+        "argv": ["nft", format!("add rule ip {hostile} input accept")],
+        "parent_exe": format!("/usr/bin/{hostile}"),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.jsonl");
+    fs::write(&file, format!("{exec}\n")).unwrap();
+    let mut command = wallwatch_with_defaults();
+    let output = command.args(["replay", "--explain"]).arg(&file).output();
+    let output = output.unwrap();
+    let text = stdout(&output);
+    assert!(
+        text.contains(r"/usr/sbin/nft\x1b[2J\u{202e}\x07\x0a (7): nft add"),
+        "{text}"
+    );
+    let is_active = |char: char| char != '\n' && (char.is_control() || char == '\u{202e}');
+    assert!(!text.contains(is_active), "{text}");
+}
