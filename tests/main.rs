@@ -5,6 +5,7 @@
 
 mod cli;
 mod doctor;
+mod explain;
 mod harness;
 mod iptables_differential;
 mod kernel;

@@ -7,6 +7,7 @@
 
 pub mod filter;
 pub mod log;
+pub mod missed;
 pub mod near;
 pub mod page;
 pub mod tree;
@@ -26,6 +27,9 @@ use crate::replay;
 use log::{Found, IdPrefix, LINE_BYTES_MAX, Log};
 use near::InForce;
 use view::View;
+
+#[cfg(test)]
+mod tests;
 
 /// What there is to show, and the status that says how that went.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,6 +66,12 @@ pub fn filter(line: View<'_>) -> Vec<String> {
             .iter()
             .map(|(key, value)| format!("{key} = [{}]", quoted(value))),
     );
+    if line.at("origin").at("kind").text() == Some("unknown") {
+        lines.push(
+            "# the origin is not known: this silences all that begin with that executable"
+                .to_owned(),
+        );
+    }
     if known.iter().any(|(_, value)| value.contains('*')) {
         lines.push("# a * in a value stands for anything, here too".to_owned());
     }

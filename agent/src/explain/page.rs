@@ -1,12 +1,13 @@
 //! One finding or alert as a page of text. Nothing in it acts on a terminal, whatever the log says.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 use super::filter;
-use super::log::{Books, Log, Summary};
+use super::log::{Log, Summary};
+use super::missed::missed;
 use super::near::{InForce, near};
-use super::tree::tree;
-use super::view::{View, counted};
+use super::tree::{self, tree};
+use super::view::{View, counted, moment};
 use crate::delivery::encode::human::{passive, passive_within};
 use crate::pipeline::firewall::finding::{FindingKind, Reason};
 use crate::pipeline::firewall::severity::weigh;
@@ -16,7 +17,6 @@ const COMMANDS_MAX: usize = 32;
 const COMMAND_BYTES_MAX: usize = 400;
 const CLAUSES_MAX: usize = 32;
 const REASONS_MAX: usize = 32;
-const GAPS_MAX: usize = 8;
 const PORTS_MAX: usize = 64;
 
 /// The page of the finding `line`, which `summary` is of.
@@ -99,19 +99,15 @@ fn head(line: View<'_>, summary: &Summary) -> Vec<String> {
             summary.id,
             line.at("revision").count()
         ),
-        format!("when     {} to {}", time(summary.first), time(summary.last)),
+        format!(
+            "when     {} to {}",
+            moment(summary.first),
+            moment(summary.last)
+        ),
         format!("who      {}", who(line)),
     ];
     lines.extend(place(line).map(|place| format!("where    {place}")));
     lines
-}
-
-/// Without a time the log says nothing of it.
-fn time(time: Timestamp) -> String {
-    if time == Timestamp::MIN {
-        return "unknown".to_owned();
-    }
-    time.to_string()
 }
 
 fn who(line: View<'_>) -> String {
@@ -129,8 +125,11 @@ fn who(line: View<'_>) -> String {
         ("login_uid", "logged in as uid"),
         ("session_id", "session"),
     ];
+    let uid = exec.at("uid").number();
     for (key, label) in numbers {
-        if let Some(number) = exec.at(key).number() {
+        let number = exec.at(key).number();
+        let says_something = key == "uid" || key == "session_id" || number != uid;
+        if let Some(number) = number.filter(|_| says_something) {
             text.push_str(&format!(", {label} {number}"));
         }
     }
@@ -193,15 +192,15 @@ fn changes(line: View<'_>) -> Vec<String> {
 
 fn change(change: View<'_>) -> String {
     let how = match change.at("witness").text() {
-        Some("command") => "asked by command".to_owned(),
+        Some("command") => "asked for by command".to_owned(),
         Some("netlink") => "made, says the kernel".to_owned(),
-        Some("setsockopt") => "told to the kernel by setsockopt".to_owned(),
+        Some("setsockopt") => "asked for by setsockopt".to_owned(),
         _ => format!("witness {}", change.at("witness").shown_or("unknown")),
     };
     let whose = by(change);
     let namespace = change.at("nsid").number();
     let namespace =
-        namespace.map_or_else(String::new, |nsid| format!(" in network namespace {nsid}"));
+        namespace.map_or_else(String::new, |nsid| format!(", network namespace {nsid}"));
     let text = change.at("text").text().unwrap_or("unknown");
     format!(
         "{}  {how}{whose}{namespace}: {}",
@@ -224,11 +223,12 @@ fn edit(edit: View<'_>) -> String {
 
 fn by(view: View<'_>) -> String {
     match view.at("pid").number() {
-        Some(pid) => format!(" by {pid}"),
-        None => " by nobody known".to_owned(),
+        Some(pid) => format!(", process {pid}"),
+        None => ", by a process that is not known".to_owned(),
     }
 }
 
+/// The ports, and those command lines that do not stand in the tree.
 fn runs(line: View<'_>) -> Vec<String> {
     let ports: Vec<String> = line
         .at("ports")
@@ -236,18 +236,28 @@ fn runs(line: View<'_>) -> Vec<String> {
         .filter_map(View::shown)
         .take(PORTS_MAX)
         .collect();
+    let all = line.at("processes_exec").list();
     let mut lines = vec![
         format!(
-            "{} of {}",
+            "{} of {}, {}",
             counted(line.at("count").count(), "run"),
-            line.at("process_path").shown_or("unknown")
+            line.at("process_path").shown_or("unknown"),
+            counted(all.len() as u64, "command line"),
         ),
         format!("ports {}", ports.join(" ")),
     ];
-    let all = line.at("processes_exec").list();
-    let n_more = all.len().saturating_sub(COMMANDS_MAX);
-    let commands = all.filter_map(View::text).take(COMMANDS_MAX);
-    lines.extend(commands.map(|command| passive_within(command, COMMAND_BYTES_MAX)));
+    let drawn: BTreeSet<&str> = line
+        .at("execs")
+        .list()
+        .take(tree::EXECS_MAX)
+        .filter_map(|exec| exec.at("command_line").text())
+        .collect();
+    let mut others = all
+        .filter_map(View::text)
+        .filter(|command| !drawn.contains(command));
+    let shown = others.by_ref().take(COMMANDS_MAX);
+    lines.extend(shown.map(|command| passive_within(command, COMMAND_BYTES_MAX)));
+    let n_more = others.count();
     if n_more > 0 {
         lines.push(format!("and {n_more} more command lines"));
     }
@@ -307,156 +317,4 @@ fn weights(line: View<'_>, summary: &Summary) -> Vec<String> {
         ));
     }
     lines
-}
-
-fn missed(line: View<'_>, summary: &Summary, log: &Log) -> Vec<String> {
-    let mut lines = Vec::new();
-    let sensor = [
-        ("truncated", "command lines cut"),
-        ("faults", "command lines not read at the exec"),
-        ("lost", "execs of the host lost"),
-        ("execs_omitted", "execs counted but not listed"),
-        (
-            "processes_exec_omitted",
-            "command lines not listed, at most",
-        ),
-        ("guids_omitted", "guids and their pids not listed"),
-    ];
-    let counters = sensor
-        .into_iter()
-        .map(|(key, label)| (line.at("sensor").at(key).count(), label))
-        .chain([
-            (
-                line.at("changes_omitted").count(),
-                "changes counted but not listed",
-            ),
-            (
-                line.at("edits_omitted").count(),
-                "edits counted but not listed",
-            ),
-            (
-                line.at("execs_omitted").count(),
-                "execs counted but not listed",
-            ),
-        ]);
-    lines.extend(
-        counters
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, label)| format!("{count} {label}")),
-    );
-    let cut: Vec<String> = line
-        .at("cut")
-        .counts()
-        .filter(|(key, _)| *key != "text_bytes_max")
-        .map(|(key, count)| format!("{count} of {key}"))
-        .take(REASONS_MAX)
-        .collect();
-    if !cut.is_empty() {
-        lines.push(format!(
-            "left out to keep the line short: {}",
-            cut.join(", ")
-        ));
-    }
-    let unread = line.at("execs").list().filter(|exec| {
-        exec.at("argv_bytes_lost").count() > 0 || exec.at("argv_source").text() == Some("unread")
-    });
-    let n_unread = unread.count();
-    if n_unread > 0 {
-        lines.push(format!(
-            "of {n_unread} listed execs the command line is not whole"
-        ));
-    }
-    let n_unknown = line
-        .at("execs")
-        .list()
-        .chain(line.at("lineage").list())
-        .chain(line.at("parent").at("ancestry").list())
-        .filter(|process| process.at("executable").text().is_none())
-        .count();
-    if n_unknown > 0 {
-        lines.push(format!(
-            "of {n_unknown} processes the executable is not known"
-        ));
-    }
-    lines.extend(gaps(summary, log));
-    lines.extend(books(summary, log));
-    if log.let_go() > 0 {
-        lines.push(format!(
-            "the log is long: {} of it found no room, and what was near may be missing",
-            counted(log.let_go(), "event")
-        ));
-    }
-    if lines.is_empty() {
-        lines.push("nothing that the log tells of".to_owned());
-    }
-    lines
-}
-
-fn gaps(summary: &Summary, log: &Log) -> Vec<String> {
-    let mut gaps = log.gaps(&summary.host, summary.first, summary.last);
-    let mut lines: Vec<String> = gaps
-        .by_ref()
-        .take(GAPS_MAX)
-        .map(|gap| {
-            let mut causes: Vec<String> = gap
-                .causes
-                .iter()
-                .map(|(cause, execs)| format!("{execs} {cause}"))
-                .collect();
-            if gap.overruns > 0 {
-                causes.push(counted(gap.overruns, "overrun"));
-            }
-            format!(
-                "gap {} to {}: {}, {} ({})",
-                time(gap.from),
-                time(gap.to),
-                gap.why,
-                counted(gap.execs_lost, "exec"),
-                causes.join(", ")
-            )
-        })
-        .collect();
-    let n_more = gaps.count();
-    if n_more > 0 {
-        lines.push(format!("and {n_more} more gaps"));
-    }
-    lines
-}
-
-/// What the heartbeats around it say was dropped between them.
-fn books(summary: &Summary, log: &Log) -> Vec<String> {
-    let Some((before, after)) = log.books(&summary.host, summary.first, summary.last) else {
-        return Vec::new();
-    };
-    let dropped: Vec<String> = [
-        (|books: &Books| books.execs_lost) as fn(&Books) -> u64,
-        |books| books.lines_lost,
-        |books| books.groups_evicted,
-        |books| books.tamper_groups_dropped,
-        |books| books.netfilter_omitted,
-        |books| books.netfilter_malformed,
-    ]
-    .into_iter()
-    .zip([
-        "execs lost",
-        "lines of the log lost",
-        "groups of the rule given up",
-        "findings closed for lack of room",
-        "changes of nf_tables without room",
-        "messages of nf_tables not understood",
-    ])
-    .map(|(count, label)| {
-        let before = before.as_ref().map_or(0, count);
-        (count(&after).saturating_sub(before), label)
-    })
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, label)| format!("{count} {label}"))
-    .collect();
-    if dropped.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "between the heartbeats around it: {}",
-        dropped.join(", ")
-    )]
 }

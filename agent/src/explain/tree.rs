@@ -6,7 +6,8 @@ use crate::delivery::encode::human::passive_within;
 
 /// Ancestors that are drawn; the nearest ones and the oldest.
 const ANCESTORS_MAX: usize = 24;
-const EXECS_MAX: usize = 16;
+/// Execs that are drawn.
+pub const EXECS_MAX: usize = 16;
 const COMMAND_BYTES_MAX: usize = 400;
 
 /// One process, and what came of it.
@@ -93,7 +94,7 @@ fn chain(
         let text = view.map_or_else(|| "…".to_owned(), process);
         let mut node = Node::new(text);
         if held_by == Some(index) {
-            node.text.push_str(&origin_mark(line));
+            node.text.push_str(&mark(line));
         }
         node.children.extend(child.take());
         if index == holder_at {
@@ -110,10 +111,19 @@ fn chain(
     })
 }
 
-/// What makes the process an origin; nothing of an alert, whose parent is drawn where it stands.
-fn origin_mark(line: View<'_>) -> String {
+/// Of a finding what kind of origin the process is, of an alert what became of the parent's executable.
+fn mark(line: View<'_>) -> String {
+    let parent = line.at("parent");
     let kind = line.at("origin").at("kind").shown();
-    kind.map_or_else(String::new, |kind| format!("  <- origin ({kind})"))
+    if let Some(kind) = kind {
+        format!("  <- origin ({kind})")
+    } else if parent.at("memfd").holds() {
+        "  <- its executable is in memory only".to_owned()
+    } else if parent.at("deleted").holds() {
+        "  <- its executable was removed".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn draw(node: &Node, before: &str, before_children: &str, lines: &mut Vec<String>) {

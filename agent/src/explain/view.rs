@@ -73,6 +73,14 @@ pub fn field(text: &str) -> String {
     passive_within(text, FIELD_BYTES_MAX)
 }
 
+/// A time for a person; [`Timestamp::MIN`] stands for one that the log does not tell.
+pub fn moment(time: Timestamp) -> String {
+    if time == Timestamp::MIN {
+        return "unknown".to_owned();
+    }
+    time.to_string()
+}
+
 /// `1 exec`, `2 execs`.
 pub fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };

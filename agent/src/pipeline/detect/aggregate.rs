@@ -265,7 +265,8 @@ impl Aggregate {
         self.listed.contains_key(guid) || self.unlisted.remembers(guid)
     }
 
-    fn is_gone(&self, at: u64) -> bool {
+    /// Whether no window that matters reaches back to `at`.
+    pub fn is_gone(&self, at: u64) -> bool {
         is_gone(at, self.horizon(), self.threshold.window.reach_ns())
     }
 

@@ -42,8 +42,8 @@ pub struct Standing {
     pub alert: Option<Uuid>,
     /// The filter that withholds that alert.
     pub suppressed_by: Option<String>,
-    /// Nothing is held of the group: the exec came when its time was over, or the group was given up.
-    pub is_gone: bool,
+    /// It came too late to be counted with others of its time.
+    pub is_late: bool,
 }
 
 impl Detector {
@@ -86,7 +86,7 @@ impl Detector {
             port_count_min: self.threshold.port_count_min,
             alert: alert.map(|alert| alert.id),
             suppressed_by,
-            is_gone: finding.is_none(),
+            is_late: finding.is_none_or(|finding| finding.is_late(exec.time)),
         }
     }
 }

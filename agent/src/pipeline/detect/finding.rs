@@ -223,6 +223,15 @@ impl Finding {
         }
     }
 
+    /// Whether the latest exec that was handed in, which happened at `time`, came too late to count with others
+    /// of its time: their window was over, or they were given up.
+    pub fn is_late(&self, time: Time) -> bool {
+        let window = self.threshold.window;
+        let at = window.clock(time);
+        let is_over = window.last_end(time).saturating_add(LATENESS_NS) <= self.arrived_at;
+        self.stats.is_gone(at) || (is_over && self.stats.first_at() == at)
+    }
+
     /// Adds an exec that was handed in at `now`, as the `activity`-th. [`Added::Crossed`] asks for
     /// [`open`](Self::open); if an alert is open then, it has come to its end.
     pub fn add(

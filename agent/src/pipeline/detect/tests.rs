@@ -2,6 +2,7 @@
 
 mod bounds;
 mod examples;
+mod explain;
 mod filters;
 mod properties;
 mod reference;

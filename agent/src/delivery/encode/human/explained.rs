@@ -85,15 +85,15 @@ fn standing(group: &Standing) -> String {
         port_count_min,
         alert,
         suppressed_by,
-        is_gone,
+        is_late,
     } = group;
-    if *is_gone {
-        return "its window was over, or its group was given up: not counted".to_owned();
-    }
     let n = ports.len();
     let mut text = format!("{n} of {port_count_min} ports in this window");
     if n > 0 {
         text.push_str(&format!(": {}", ports.join(" ")));
+    }
+    if *is_late {
+        text.push_str("; too late to be counted with others of its time");
     }
     match (alert, suppressed_by) {
         (_, Some(filter)) => text.push_str(&format!("; withheld by filter \"{filter}\"")),
