@@ -137,8 +137,11 @@ fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitC
         &args.file,
         input,
         io::stdout(),
-        shape(args.human),
-        dest,
+        replay::Options {
+            format: args.format.into(),
+            shape: shape(args.human),
+            dest,
+        },
     )?;
     Ok(summary.exit_code())
 }
