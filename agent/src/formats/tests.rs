@@ -213,20 +213,20 @@ fn what_is_no_exec_of_sysmon_is_passed_over_and_what_is_broken_is_named() {
         Format::Sysmon,
         &log.join("\n"),
         expect![[r#"
-        passed over
-        passed over
-        passed over
-        line 4: an event that is cut: expected </Event>
-        1795488044500000000 pid 7 of 6 dest gateway ["true"]
-        line 6: ill-formed document: expected `</System>`, but `</Data>` was found
-        line 7: ProcessId is "seven", expected a number
-        line 8: ParentProcessId is missing, expected a number
-        line 9: UtcTime is "yesterday 02:40:44.5Z", expected a date and time as 2026-11-24 02:40:43.803
-        line 10: "&#0;" is no character
-        line 11: "&#xd800;" is no character
-        line 12: an event longer than 65536 bytes
-        line 13: an event that is cut: expected </Event>
-    "#]],
+            passed over
+            passed over
+            passed over
+            line 4: an event that is cut: expected </Event>
+            1795488044500000000 pid 7 of 6 dest gateway ["true"]
+            line 6: ill-formed document: expected `</System>`, but `</Data>` was found
+            line 7: ProcessId is "seven", expected a number
+            line 8: ParentProcessId is missing, expected a number
+            line 9: UtcTime is "yesterday 02:40:44.5Z", expected a date and time as 2026-11-24 02:40:43.803
+            line 10: "&#0;" is no character
+            line 11: "&#xd800;" is no character
+            line 12: an event longer than 262144 bytes
+            line 13: an event that is cut: expected </Event>
+        "#]],
     );
 }
 
