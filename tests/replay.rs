@@ -83,6 +83,96 @@ fn the_recording_of_the_seed_gives_the_seeds_row() {
     }
 }
 
+/// The parity alert as Splunk's row shows it.
+fn row(alerts: &[Value]) -> Value {
+    let alert = alerts.iter().rfind(|alert| alert["kind"] == "alert");
+    let alert = alert.expect("the parity rule alerts");
+    let columns = ["rule", "ports", "port_count", "count", "processes_exec"];
+    let columns = columns.map(|column| (column.to_owned(), alert[column].clone()));
+    let group = [
+        "process_name",
+        "process_path",
+        "parent_process_id",
+        "dest",
+        "user",
+    ];
+    let group = group.map(|field| (field.to_owned(), alert[field].clone()));
+    columns
+        .into_iter()
+        .chain(group)
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+#[test]
+fn the_logs_of_others_give_the_same_row() {
+    let read = |name: &str| fs::read_to_string(data().join(name)).unwrap();
+    let (_, alerts, _) = replay(&read("cyclops_blink.exec.jsonl"), &[]);
+    let expected = row(&alerts);
+    for (format, name, passed_over) in [
+        ("sysmon", "cyclops_blink.sysmon.log", 1),
+        ("auditd", "cyclops_blink.auditd.log", 1),
+        ("laurel", "cyclops_blink.laurel.jsonl", 1),
+        ("ecs", "cyclops_blink.ecs.jsonl", 1),
+    ] {
+        let text = read(name);
+        let (status, alerts, complaints) = replay(&text, &[]);
+        assert_eq!(status, 0, "{format}: {complaints}");
+        assert_eq!(row(&alerts), expected, "{format}");
+        let told = alerts
+            .iter()
+            .rfind(|alert| alert["kind"] == "alert")
+            .unwrap();
+        assert_eq!(told["parent_process_path"], "/tmp/cpd", "{format}");
+        for part in [
+            format!("read as --format {format}"),
+            format!("passed over, for they are of no exec: {passed_over}"),
+        ] {
+            assert!(
+                complaints.contains(&part),
+                "{part:?} is not in {complaints}"
+            );
+        }
+
+        // The first record cannot be read: it is named, and the others give the same.
+        let last = text.len() - text.lines().last().unwrap().len() - 1;
+        let cut = format!("{}{}", &text[..last], &text[last..last + 60]);
+        let broken = match format {
+            "sysmon" => format!("{cut}<Event>\n"),
+            "auditd" => format!("{text}type=SYSCALL msg=audit(1.0): pid=1\n"),
+            _ => cut,
+        };
+        let (status, alerts, complaints) = replay(&broken, &["--format", format]);
+        assert_eq!(
+            (status, row(&alerts)),
+            (65, expected.clone()),
+            "{format}: {complaints}"
+        );
+        let lines = broken.lines().count();
+        for part in [
+            format!("input.jsonl:{lines}: "),
+            "could not be read: 1".to_owned(),
+        ] {
+            assert!(
+                complaints.contains(&part),
+                "{part:?} is not in {complaints}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_of_no_format_is_said_to_be_of_none() {
+    let (status, alerts, complaints) = replay("something\nelse\n", &[]);
+    assert_eq!((status, alerts.len()), (65, 0));
+    assert!(
+        complaints.contains("no line says which format this is"),
+        "{complaints}"
+    );
+    let (status, _, complaints) = replay("\n", &[]);
+    assert_eq!((status, complaints.as_str()), (0, ""));
+}
+
 #[test]
 fn a_bad_line_is_named_and_skipped_and_the_exit_status_says_so() {
     let text = fs::read_to_string(data().join("cyclops_blink.exec.jsonl")).unwrap();

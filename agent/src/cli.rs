@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::explain::log::IdPrefix;
+use crate::formats::Format;
 use crate::pipeline::alert::WindowMode;
 
 const EXIT_STATUS: &str = "\
@@ -13,7 +14,7 @@ Exit status:
    1  check: the configuration is not valid; doctor: a check failed; explain: no such id, or
       more than one
   64  the command line is wrong
-  65  replay, explain: some lines could not be read or came too late; the rest was processed
+   65  replay, explain: something could not be read or came too late; the rest was processed
   66  the input could not be opened
   69  the kernel lacks what the sensor needs
   70  a fault of wallwatch itself
@@ -82,9 +83,13 @@ pub struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// Recorded execs, one JSON object a line; `-` is standard input
+    /// Recorded execs, or the log of another sensor; `-` is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+
+    /// Whose log it is
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub format: LogFormat,
 
     /// Which execs count together, whatever the configuration says
     #[arg(long, value_name = "MODE")]
@@ -156,6 +161,35 @@ pub struct HostArgs {
     /// Directory under which etc and proc are found (by doctor, sys too)
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// Told from the first lines that say something
+    Auto,
+    /// What wallwatch record writes
+    Wallwatch,
+    /// Sysmon for Linux: XML, bare or behind a syslog header
+    Sysmon,
+    /// The audit daemon's records, raw or enriched
+    Auditd,
+    /// The audit daemon's events as LAUREL writes them
+    Laurel,
+    /// Process events in the Elastic Common Schema
+    Ecs,
+}
+
+impl From<LogFormat> for Option<Format> {
+    fn from(format: LogFormat) -> Self {
+        Some(match format {
+            LogFormat::Auto => return None,
+            LogFormat::Wallwatch => Format::Wallwatch,
+            LogFormat::Sysmon => Format::Sysmon,
+            LogFormat::Auditd => Format::Auditd,
+            LogFormat::Laurel => Format::Laurel,
+            LogFormat::Ecs => Format::Ecs,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

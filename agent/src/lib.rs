@@ -16,6 +16,8 @@ pub mod host;
 #[forbid(unsafe_code)]
 pub mod pipeline;
 
+#[forbid(unsafe_code)]
+pub mod formats;
 pub mod lines;
 pub mod recording;
 #[forbid(unsafe_code)]

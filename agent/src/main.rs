@@ -153,7 +153,17 @@ fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitC
     } else {
         Show::Alerts(shape(args.human))
     };
-    let summary = replay::replay(pipeline, &args.file, input, io::stdout(), show, dest)?;
+    let summary = replay::replay(
+        pipeline,
+        &args.file,
+        input,
+        io::stdout(),
+        replay::Options {
+            format: args.format.into(),
+            show,
+            dest,
+        },
+    )?;
     Ok(summary.exit_code())
 }
 

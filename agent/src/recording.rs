@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `time` | seconds since 1970 UTC, a number with up to nine decimals |
 //! | `pid`, `ppid` | process ids in the initial namespace |
-//! | `uid`, `argv` | real user id; the arguments |
+//! | `uid`, `argv` | real user id, null when unknown; the arguments |
 //! | `exe`, `parent_exe` | resolved executables; null when unknown |
 //!
 //! These are needed; everything else is optional, and what is not known here is ignored. Text that is
@@ -13,9 +13,9 @@
 //! only have to tell one process from another.
 
 mod failed_exec;
+mod kind;
 pub(crate) mod text;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de;
@@ -24,7 +24,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use text::{Text, UnknownWord, exe_path, unknown_word};
+use kind::Kind;
+use text::{Arguments, Text, UnknownWord, exe_path, unknown_word};
 
 use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{
@@ -36,20 +37,22 @@ pub use failed_exec::write_failed_line;
 
 /// Reads one line; `None` when it is of something else than an exec. Errors as [`parse_line`].
 pub fn read_line(line: &[u8]) -> Result<Option<Exec>, serde_json::Error> {
-    // A `kind` that is no text is a field that is not known here.
-    if let Ok(Tag { kind: Some(kind) }) = serde_json::from_slice(line)
-        && kind != "exec"
-    {
-        return Ok(None);
+    match serde_json::from_slice::<Written>(line) {
+        Ok(written) if written.kind == Kind::Other => Ok(None),
+        Ok(written) => Ok(Some(Exec::from(written))),
+        // A line of another kind need not have the fields of an exec.
+        Err(error) => match serde_json::from_slice(line) {
+            Ok(Tag { kind: Kind::Other }) => Ok(None),
+            Ok(Tag { kind: Kind::Exec }) | Err(_) => Err(error),
+        },
     }
-    parse_line(line).map(Some)
 }
 
-/// What tells the kinds of lines apart; none is that of an exec.
+/// What tells the kinds of lines apart.
 #[derive(Deserialize)]
-struct Tag<'a> {
-    #[serde(borrow, default)]
-    kind: Option<Cow<'a, str>>,
+struct Tag {
+    #[serde(default)]
+    kind: Kind,
 }
 
 /// Reads one line, which is of an exec. The error says what was expected and at which column.
@@ -67,6 +70,8 @@ pub fn write_line(exec: &Exec) -> Result<Vec<u8>, serde_json::Error> {
 /// An exec as it stands in a line.
 #[derive(Serialize, Deserialize)]
 struct Written {
+    #[serde(default, skip_serializing)]
+    kind: Kind,
     time: Seconds,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     guid: Option<String>,
@@ -78,7 +83,9 @@ struct Written {
     ppid: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_start_time: Option<Seconds>,
-    uid: u32,
+    /// Null when unknown, but it has to be there.
+    #[serde(deserialize_with = "Option::deserialize")]
+    uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +121,7 @@ struct Written {
     exe_deleted: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     exe_memfd: bool,
-    argv: Vec<Text>,
+    argv: Arguments,
     /// Bytes of the whole command line, when `argv` is not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     argv_bytes_full: Option<u64>,
@@ -131,7 +138,7 @@ struct Written {
     #[serde(default, skip_serializing_if = "is_default")]
     parent_memfd: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    parent_argv: Option<Vec<Text>>,
+    parent_argv: Option<Arguments>,
     #[serde(default, skip_serializing_if = "is_default")]
     cgroup_id: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -257,7 +264,7 @@ impl From<Written> for Exec {
         let guid = written.guid.map_or(ExecGuid::OfBoot(Uuid::nil()), |text| {
             ExecGuid::Given(named_guid(&text))
         });
-        let argv = Argv::from_arguments(written.argv.iter().map(|text| &*text.0));
+        let argv = Argv::from(written.argv);
         Self {
             time,
             guid,
@@ -268,8 +275,8 @@ impl From<Written> for Exec {
                 start_ns: written.parent_start_time.map_or(0, |start| start.0),
             },
             uid: written.uid,
-            gid: written.gid.unwrap_or(written.uid),
-            euid: written.euid.unwrap_or(written.uid),
+            gid: written.gid.or(written.uid),
+            euid: written.euid.or(written.uid),
             login_uid: written.login_uid,
             session_id: written.session_id,
             tty: written.tty,
@@ -300,9 +307,7 @@ impl From<Written> for Exec {
             parent_file: written.parent_file.map(FileId::from),
             parent_deleted: written.parent_deleted,
             parent_memfd: written.parent_memfd,
-            parent_argv: written
-                .parent_argv
-                .map(|argv| Argv::from_arguments(argv.iter().map(|text| &*text.0))),
+            parent_argv: written.parent_argv.map(Argv::from),
             cgroup_id: written.cgroup_id,
             cgroup: written
                 .cgroup
@@ -319,8 +324,8 @@ impl From<Written> for Exec {
 
 impl From<&Exec> for Written {
     fn from(exec: &Exec) -> Self {
-        let texts = |argv: &Argv| argv.arguments().map(|text| Text(text.to_vec())).collect();
         Self {
+            kind: Kind::Exec,
             time: Seconds(exec.time.wall_ns),
             guid: Some(exec.guid().to_string()),
             pid: exec.process.tgid,
@@ -329,8 +334,8 @@ impl From<&Exec> for Written {
             ppid: exec.parent.tgid,
             parent_start_time: Some(Seconds(exec.parent.start_ns)),
             uid: exec.uid,
-            gid: Some(exec.gid),
-            euid: Some(exec.euid),
+            gid: exec.gid,
+            euid: exec.euid,
             login_uid: exec.login_uid,
             session_id: exec.session_id,
             tty: exec.tty,
@@ -347,7 +352,7 @@ impl From<&Exec> for Written {
             exe_stat: exec.exe_stat.map(WrittenStat::from),
             exe_deleted: exec.exe_deleted,
             exe_memfd: exec.exe_memfd,
-            argv: texts(&exec.argv),
+            argv: Arguments::from(&exec.argv),
             argv_bytes_full: exec.argv.truncated().then_some(exec.argv.bytes_full),
             argv_unread: exec.argv.source == ArgvSource::Unread,
             parent_exe: exec.parent_exe.known().map(|path| Text(path.to_vec())),
@@ -355,7 +360,7 @@ impl From<&Exec> for Written {
             parent_file: exec.parent_file.map(WrittenFile::from),
             parent_deleted: exec.parent_deleted,
             parent_memfd: exec.parent_memfd,
-            parent_argv: exec.parent_argv.as_ref().map(texts),
+            parent_argv: exec.parent_argv.as_ref().map(Arguments::from),
             cgroup_id: exec.cgroup_id,
             cgroup: exec
                 .cgroup
@@ -373,7 +378,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// A guid that is no UUID, as other sensors write them, becomes one by its text.
-fn named_guid(text: &str) -> Uuid {
+pub(crate) fn named_guid(text: &str) -> Uuid {
     Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::nil(), text.as_bytes()))
 }
 
@@ -391,7 +396,7 @@ impl Serialize for Seconds {
 
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = <&RawValue>::deserialize(deserializer)?;
         let text = raw.get();
         nanoseconds(text).map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
@@ -408,15 +413,10 @@ fn nanoseconds(text: &str) -> Option<u64> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let digits: String = fraction
-        .chars()
-        .chain("000000000".chars())
-        .take(9)
-        .collect();
+    let digits = fraction.bytes().chain([b'0'; 9]).take(9);
+    let part = digits.fold(0, |part, digit| part * 10 + u64::from(digit - b'0'));
     let seconds: u64 = whole.parse().ok()?;
-    seconds
-        .checked_mul(1_000_000_000)?
-        .checked_add(digits.parse().ok()?)
+    seconds.checked_mul(1_000_000_000)?.checked_add(part)
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use anyhow::Context;
 use crate::delivery::encode::human::explained;
 use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped, shaped_finding};
 use crate::exit_code::ExitCode;
+use crate::formats::{Counters, Format, Guess, Item, Reader};
 use crate::lines::read_line;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{Event, Exec, Time};
-use crate::recording;
 
 /// Longest line that is read: 6 MiB of arguments, the most that an exec can have, each a single byte
 /// that has to be written as base64.
@@ -23,7 +23,10 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub execs: u64,
-    pub lines_skipped: u64,
+    /// Lines, records and events that could not be read.
+    pub malformed: u64,
+    /// Those that are of no exec that succeeded.
+    pub passed_over: u64,
     pub alert_lines: u64,
     /// Came when what they belong with was over.
     pub execs_late: u64,
@@ -32,7 +35,7 @@ pub struct Summary {
 
 impl Summary {
     pub fn exit_code(self) -> ExitCode {
-        if self.lines_skipped > 0 || self.execs_late > 0 {
+        if self.malformed > 0 || self.execs_late > 0 {
             ExitCode::DataError
         } else {
             ExitCode::Success
@@ -65,61 +68,197 @@ pub fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(File::open(file)?)))
 }
 
-/// Replays `input` and writes what is to be shown to `output`. A bad line is named on standard error, with
-/// `name` and its number, and skipped. What may have been missed is said there in the end.
+/// How to replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Whose log it is; `None` to tell it from the first lines.
+    pub format: Option<Format>,
+    pub show: Show,
+    /// The host of every exec, whatever the log says.
+    pub dest: Option<&'a str>,
+}
+
+/// Replays `input` and writes what is to be shown to `output`. What cannot be read is named on standard error, with
+/// `name` and the number of its line, and skipped. What may have been missed is said there in the end.
 pub fn replay(
-    mut pipeline: Pipeline,
+    pipeline: Pipeline,
     name: &Path,
     mut input: impl BufRead,
     output: impl Write,
-    show: Show,
-    dest: Option<&str>,
+    options: Options<'_>,
 ) -> anyhow::Result<Summary> {
-    let shape = show.shape();
-    let dest: Option<Arc<str>> = dest.map(Arc::from);
-    let mut output = BufWriter::new(output);
-    let mut summary = Summary::default();
-    let mut now = Time::default();
+    let mut replay = Replay {
+        pipeline,
+        name,
+        reader: options.format.map(new_reader),
+        guess: Guess::default(),
+        number: 0,
+        items: Vec::new(),
+        output: BufWriter::new(output),
+        show: options.show,
+        dest: options.dest.map(Arc::from),
+        now: Time::default(),
+        summary: Summary::default(),
+    };
     let mut line = Vec::new();
-    let mut number = 0;
     while read_line(&mut input, &mut line, LINE_BYTES_MAX).context("read the recording")? {
-        number += 1;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match parse(&line) {
-            Ok(None) => {}
-            Ok(Some(mut exec)) => {
-                if dest.is_some() {
-                    exec.dest.clone_from(&dest);
-                }
-                summary.execs += 1;
-                now = latest(now, exec.time);
-                pipeline.handle_timeout(now);
-                let event = Event::Exec(Box::new(exec));
-                pipeline.handle_event(&event, now);
-                if let (Show::Explained, Event::Exec(exec)) = (show, &event) {
-                    let text = explained(exec, &pipeline.explain(exec));
-                    output
-                        .write_all(text.as_bytes())
-                        .context("write the explanation")?;
-                }
-            }
-            Err(error) => {
-                summary.lines_skipped += 1;
-                tracing::error!("{}:{number}: {error}; line skipped", name.display());
-            }
-        }
-        summary.alert_lines += write_alerts(&mut pipeline, &mut output, shape)?;
+        replay.handle_line(&line)?;
     }
-    pipeline.handle_end(now);
-    summary.alert_lines += write_alerts(&mut pipeline, &mut output, shape)?;
-    output.flush().context("write the alerts")?;
-    let counters = pipeline.detector().counters();
-    summary.execs_late = counters.late;
-    summary.groups_evicted = counters.groups_evicted;
-    say_what_may_be_missed(name, summary);
-    Ok(summary)
+    replay.finish()
+}
+
+fn new_reader(format: Format) -> Reader {
+    Reader::new(format, LINE_BYTES_MAX as usize)
+}
+
+/// A replay while it goes on.
+struct Replay<'a, W: Write> {
+    pipeline: Pipeline,
+    name: &'a Path,
+    /// None until the format is known.
+    reader: Option<Reader>,
+    guess: Guess,
+    /// Of the latest line that was read.
+    number: u64,
+    items: Vec<Item>,
+    output: BufWriter<W>,
+    show: Show,
+    dest: Option<Arc<str>>,
+    now: Time,
+    summary: Summary,
+}
+
+impl<W: Write> Replay<'_, W> {
+    fn handle_line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        if self.reader.is_some() {
+            return self.read(line);
+        }
+        match self.guess.handle_line(line) {
+            Some(Ok(format)) => self.begin(Some(format)),
+            Some(Err(_)) => self.begin(None),
+            None => Ok(()),
+        }
+    }
+
+    /// The format is known, or no line says which it is. What was held is read.
+    fn begin(&mut self, format: Option<Format>) -> anyhow::Result<()> {
+        let name = self.name.display();
+        match format {
+            Some(Format::Wallwatch) => {}
+            Some(format) => tracing::info!("{name}: read as --format {}", format.as_str()),
+            None => tracing::warn!(
+                "{name}: no line says which format this is; read as --format wallwatch"
+            ),
+        }
+        self.reader = Some(new_reader(format.unwrap_or(Format::Wallwatch)));
+        for line in self.guess.take_lines() {
+            self.read(&line)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        self.number += 1;
+        if line.len() as u64 > LINE_BYTES_MAX {
+            let number = self.number;
+            self.say_malformed(number, &format!("longer than {LINE_BYTES_MAX} bytes"));
+        } else if let Some(reader) = &mut self.reader {
+            reader.handle_line(line, self.number, &mut self.items);
+        }
+        self.handle_items()
+    }
+
+    fn handle_items(&mut self) -> anyhow::Result<()> {
+        let mut items = std::mem::take(&mut self.items);
+        for item in items.drain(..) {
+            match item {
+                Item::Exec(exec) => self.handle_exec(exec)?,
+                Item::PassedOver => self.summary.passed_over += 1,
+                Item::Malformed(malformed) => self.say_malformed(malformed.line, &malformed.why),
+            }
+        }
+        self.items = items;
+        Ok(())
+    }
+
+    fn say_malformed(&mut self, line: u64, why: &str) {
+        self.summary.malformed += 1;
+        tracing::error!("{}:{line}: {why}; skipped", self.name.display());
+    }
+
+    fn handle_exec(&mut self, mut exec: Box<Exec>) -> anyhow::Result<()> {
+        if self.dest.is_some() {
+            exec.dest.clone_from(&self.dest);
+        }
+        self.summary.execs += 1;
+        self.now = latest(self.now, exec.time);
+        self.pipeline.handle_timeout(self.now);
+        let event = Event::Exec(exec);
+        self.pipeline.handle_event(&event, self.now);
+        if let (Show::Explained, Event::Exec(exec)) = (self.show, &event) {
+            let text = explained(exec, &self.pipeline.explain(exec));
+            self.output
+                .write_all(text.as_bytes())
+                .context("write the explanation")?;
+        }
+        self.write_alerts()
+    }
+
+    fn write_alerts(&mut self) -> anyhow::Result<()> {
+        let shape = self.show.shape();
+        let n = write_alerts(&mut self.pipeline, &mut self.output, shape)?;
+        self.summary.alert_lines += n;
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<Summary> {
+        if self.reader.is_none() && self.guess.says_anything() {
+            self.begin(None)?;
+        }
+        if let Some(reader) = &mut self.reader {
+            reader.handle_end(&mut self.items);
+        }
+        self.handle_items()?;
+        self.pipeline.handle_end(self.now);
+        self.write_alerts()?;
+        self.output.flush().context("write the alerts")?;
+        let counters = self.pipeline.detector().counters();
+        self.summary.execs_late = counters.late;
+        self.summary.groups_evicted = counters.groups_evicted;
+        say_what_may_be_missed(self.name, self.summary);
+        say_what_was_not_read(
+            self.name,
+            self.summary,
+            self.reader
+                .map_or_else(Counters::default, |reader| reader.counters()),
+        );
+        Ok(self.summary)
+    }
+}
+
+fn say_what_was_not_read(name: &Path, summary: Summary, counters: Counters) {
+    let name = name.display();
+    if summary.malformed > 0 {
+        tracing::error!("{name}: could not be read: {}", summary.malformed);
+    }
+    if summary.passed_over > 0 {
+        tracing::info!(
+            "{name}: passed over, for they are of no exec: {}",
+            summary.passed_over
+        );
+    }
+    if counters.events_cut_short > 0 {
+        tracing::warn!(
+            "{name}: audit events of which not all records came: {}",
+            counters.events_cut_short
+        );
+    }
+    if counters.parents_forgotten > 0 {
+        tracing::warn!(
+            "{name}: processes forgotten for lack of room, unknown as parents: {}",
+            counters.parents_forgotten
+        );
+    }
 }
 
 fn say_what_may_be_missed(name: &Path, summary: Summary) {
@@ -137,13 +276,6 @@ fn say_what_may_be_missed(name: &Path, summary: Summary) {
             summary.groups_evicted
         );
     }
-}
-
-fn parse(line: &[u8]) -> Result<Option<Exec>, String> {
-    if line.len() as u64 > LINE_BYTES_MAX {
-        return Err(format!("longer than {LINE_BYTES_MAX} bytes"));
-    }
-    recording::read_line(line).map_err(|error| error.to_string())
 }
 
 /// A recording need not be in order; the replay's time never goes back.
@@ -199,7 +331,7 @@ mod tests {
         let mut input = BufReader::new(input.as_slice());
         let mut line = Vec::new();
         assert!(read_line(&mut input, &mut line, LINE_BYTES_MAX).unwrap());
-        assert!(parse(&line).unwrap_err().contains("longer than"));
+        assert!(line.len() as u64 > LINE_BYTES_MAX);
         assert!(read_line(&mut input, &mut line, LINE_BYTES_MAX).unwrap());
         assert_eq!(line, b"next\n");
         assert!(!read_line(&mut input, &mut line, LINE_BYTES_MAX).unwrap());

@@ -32,7 +32,7 @@ impl Completer {
         } else if exec.argv.source == ArgvSource::Unread || exec.argv.truncated() {
             self.repair_argv(exec);
         }
-        exec.user = self.users.name(exec.uid, now);
+        exec.user = exec.uid.and_then(|uid| self.users.name(uid, now));
         self.compare_namespaces(exec);
     }
 
@@ -59,7 +59,7 @@ impl Completer {
                 exec.exe = self.procfs.exe(tgid);
             }
         }
-        exec.user = self.users.name(exec.uid, now);
+        exec.user = exec.uid.and_then(|uid| self.users.name(uid, now));
         self.compare_namespaces(exec);
     }
 

@@ -134,8 +134,8 @@ pub struct Evidence {
     pub exe_memfd: bool,
     /// The script that the executable interprets.
     pub script: Option<Box<[u8]>>,
-    pub uid: u32,
-    pub euid: u32,
+    pub uid: Option<u32>,
+    pub euid: Option<u32>,
     pub login_uid: Option<u32>,
     pub session_id: Option<u32>,
     pub tty: Tty,

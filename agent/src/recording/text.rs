@@ -4,11 +4,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, MapAccess, Visitor};
-use serde::ser::SerializeMap;
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::pipeline::exec::{ExePath, Unknown};
+use crate::pipeline::exec::{Argv, ArgvSource, ExePath, Unknown};
 use crate::pipeline::tty::Tty;
 
 pub(crate) fn exe_path(path: Option<Text>, reason: Option<UnknownWord>) -> ExePath {
@@ -75,28 +75,100 @@ impl Serialize for Text {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(TextVisitor)?;
-        if text.0.contains(&0) {
-            return Err(de::Error::custom("a NUL byte in an argument or a path"));
-        }
-        Ok(text)
+        let mut bytes = Vec::new();
+        Append(&mut bytes).deserialize(deserializer)?;
+        Ok(Self(bytes))
     }
 }
 
-struct TextVisitor;
+/// The arguments of a program, a list of texts. They are kept as [`Argv`] has them, each with a NUL behind it.
+pub(crate) struct Arguments(Vec<u8>);
 
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text;
+impl From<Arguments> for Argv {
+    fn from(Arguments(bytes): Arguments) -> Self {
+        Self {
+            bytes_full: bytes.len() as u64,
+            bytes: bytes.into(),
+            source: ArgvSource::Recording,
+        }
+    }
+}
+
+impl From<&Argv> for Arguments {
+    fn from(argv: &Argv) -> Self {
+        Self(argv.bytes.to_vec())
+    }
+}
+
+impl Serialize for Arguments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        let whole = self.0.strip_suffix(&[0]).unwrap_or(&self.0);
+        for argument in whole
+            .split(|&byte| byte == 0)
+            .filter(|_| !self.0.is_empty())
+        {
+            list.serialize_element(&Text(argument.to_vec()))?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ArgumentsVisitor).map(Self)
+    }
+}
+
+struct ArgumentsVisitor;
+
+impl<'de> Visitor<'de> for ArgumentsVisitor {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of arguments")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u8>, A::Error> {
+        let mut bytes = Vec::new();
+        while list.next_element_seed(Append(&mut bytes))?.is_some() {
+            bytes.push(0);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Puts a text behind what is there.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for Append<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let start = self.0.len();
+        deserializer.deserialize_any(TextVisitor(self.0))?;
+        if self.0[start..].contains(&0) {
+            return Err(de::Error::custom("a NUL byte in an argument or a path"));
+        }
+        Ok(())
+    }
+}
+
+struct TextVisitor<'a>(&'a mut Vec<u8>);
+
+impl<'de> Visitor<'de> for TextVisitor<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string or {\"base64\": \"…\"}")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-        Ok(Text(text.as_bytes().to_vec()))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut bytes = None;
         while let Some(key) = map.next_key::<String>()? {
             if key != "base64" {
@@ -106,8 +178,8 @@ impl<'de> Visitor<'de> for TextVisitor {
             let text = map.next_value::<String>()?;
             bytes = Some(STANDARD.decode(text).map_err(de::Error::custom)?);
         }
-        bytes
-            .map(Text)
-            .ok_or_else(|| de::Error::missing_field("base64"))
+        let bytes = bytes.ok_or_else(|| de::Error::missing_field("base64"))?;
+        self.0.extend_from_slice(&bytes);
+        Ok(())
     }
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use wallwatch::delivery::encode::Shape;
+use wallwatch::formats::Format;
 use wallwatch::pipeline::exec::ExecGuid;
 use wallwatch::recording::{parse_line, write_line};
-use wallwatch::replay::{Summary, replay};
+use wallwatch::replay::{Options, Summary, replay};
 
 use crate::alerts;
 
@@ -14,7 +15,7 @@ pub fn check(data: &[u8]) {
     for line in data.split(|&byte| byte == b'\n') {
         check_line(line);
     }
-    replayed(data);
+    replayed(data, Format::Wallwatch);
 }
 
 /// What is read, is written so that it is read again as the same.
@@ -36,15 +37,18 @@ fn check_line(line: &[u8]) {
 }
 
 /// Replays `data`, and checks every alert line.
-pub(crate) fn replayed(data: &[u8]) -> Summary {
+pub(crate) fn replayed(data: &[u8], format: Format) -> Summary {
     let mut lines = Vec::new();
     let summary = replay(
         alerts::pipeline(),
         Path::new("recording"),
         data,
         &mut lines,
-        Shape::JsonLines,
-        None,
+        Options {
+            format: Some(format),
+            shape: Shape::JsonLines,
+            dest: None,
+        },
     );
     let summary = summary.expect("memory takes every write");
     let mut n = 0;

@@ -28,8 +28,8 @@ pub(super) struct ExecLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<Text<'a>>,
     file: Option<FileLine<'a>>,
-    uid: u32,
-    euid: u32,
+    uid: Option<u32>,
+    euid: Option<u32>,
     login_uid: Option<u32>,
     session_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -221,11 +221,14 @@ fn who(alert: &Alert) -> String {
     let Some(exec) = alert.execs.first() else {
         return format!("{user} on {dest}");
     };
-    let mut ids = format!("uid {}", exec.uid);
-    if exec.euid != exec.uid {
-        ids.push_str(&format!(", effective uid {}", exec.euid));
+    let mut ids = match exec.uid {
+        Some(uid) => format!("uid {uid}"),
+        None => "uid unknown".to_owned(),
+    };
+    if let Some(euid) = exec.euid.filter(|&euid| exec.uid != Some(euid)) {
+        ids.push_str(&format!(", effective uid {euid}"));
     }
-    if let Some(login_uid) = exec.login_uid.filter(|&login_uid| login_uid != exec.uid) {
+    if let Some(login_uid) = exec.login_uid.filter(|&it| exec.uid != Some(it)) {
         ids.push_str(&format!(", logged in as uid {login_uid}"));
     }
     format!("{user} ({ids}) on {dest}{}", place(exec))

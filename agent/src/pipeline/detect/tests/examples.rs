@@ -207,7 +207,7 @@ fn nothing_else_makes_another_group() {
         start_ns: 2,
     };
     other.session_id = Some(7);
-    other.euid = 1;
+    other.euid = Some(1);
     other.parent.start_ns = 9;
     other.parent_argv = Some(Argv::from_arguments([b"cpd".as_slice()]));
     other.filename = Box::from(*b"/proc/self/exe");

@@ -5,7 +5,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::pipeline::detect::explain::Explanation;
-use crate::pipeline::detect::rule::{FilterColumn, FilterSpec};
+use crate::pipeline::filter::{Field, FilterSpec};
 
 fn explained(detector: &mut Detector, exec: &Exec) -> Explanation {
     feed(detector, exec);
@@ -70,7 +70,10 @@ fn an_exec_that_is_counted_as_late_is_told_as_late() {
 fn the_filter_that_withholds_the_alert_is_named() {
     let filter = FilterSpec {
         name: "panel".to_owned(),
-        columns: vec![(FilterColumn::ParentProcessPath, vec!["/tmp/*".to_owned()])],
+        owner: None,
+        reason: None,
+        expires_ns: None,
+        fields: vec![(Field::ParentProcessPath, vec!["/tmp/*".to_owned()])],
     };
     let mut detector = detector(RuleSpec {
         filters: vec![filter],
