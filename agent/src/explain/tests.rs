@@ -299,21 +299,17 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Every value inside of another, itself first.
+/// Every value inside of another that holds no further ones.
 fn places(value: &mut Value) -> Vec<&mut Value> {
-    let n = match value {
-        Value::Array(items) => items.len(),
-        Value::Object(entries) => entries.len(),
-        _ => 0,
-    };
-    if n == 0 {
-        return vec![value];
+    if value.as_array().is_some_and(|items| !items.is_empty()) {
+        let items = value.as_array_mut().into_iter().flatten();
+        return items.flat_map(places).collect();
     }
-    match value {
-        Value::Array(items) => items.iter_mut().flat_map(places).collect(),
-        Value::Object(entries) => entries.values_mut().flat_map(places).collect(),
-        _ => Vec::new(),
+    if value.as_object().is_some_and(|entries| !entries.is_empty()) {
+        let entries = value.as_object_mut().into_iter().flatten();
+        return entries.flat_map(|(_, value)| places(value)).collect();
     }
+    vec![value]
 }
 
 proptest! {
