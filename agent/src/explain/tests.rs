@@ -30,10 +30,10 @@ fn ask<'a>(id: &str, lines: impl IntoIterator<Item = &'a str>) -> Answer {
     answer(&log, &InForce { spec, rule })
 }
 
-/// What stands under a heading.
+/// A heading and what stands under it.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
-    let (_, rest) = page.split_once(heading).unwrap();
-    rest.split("\n\n").next().unwrap().trim_start_matches('\n')
+    let at = page.find(heading).unwrap();
+    page[at..].split("\n\n").next().unwrap()
 }
 
 fn check(id: &str, heading: &str, expected: &Expect) {
@@ -48,6 +48,7 @@ fn a_lineage_is_drawn_and_what_else_came_from_the_origin_hangs_loose_below_it() 
         FINDING,
         "process tree",
         &expect![[r#"
+            process tree
               /usr/lib/systemd/systemd (1): /sbin/init
               └─ /usr/bin/python3.13 (800) running /opt/panel/panel.py: /usr/bin/python3 /opt/panel/panel.py  <- origin (network-service)
                  ├─ /tmp/.x/hook (901, ended): hook --open
@@ -62,6 +63,7 @@ fn execs_stand_below_their_parent_and_who_began_it_beside() {
         ALERT,
         "process tree",
         &expect![[r#"
+            process tree
               /usr/lib/systemd/systemd (1): /sbin/init
               └─ /tmp/.x/hook (901, ended): hook --open  <- its executable was removed
                  ├─ /usr/bin/dash (950): sh -c iptables -I OUTPUT -p tcp --dport 3269 -j ACCEPT &>/dev/null
@@ -80,6 +82,7 @@ fn the_latest_revision_tells_what_changed_wherever_it_stands() {
         FINDING,
         "what changed",
         &expect![[r#"
+            what changed
               1 change asked for, 2 made, 1 edit
               2026-11-24T10:00:10.000000000Z  asked for by command, process 903: ip nat pre: add rule protocol tcp dport 80 redirect to 42391
               2026-11-24T10:00:11.000000000Z  made, says the kernel, process 903: ip nat pre: add rule protocol tcp dport 80 redirect to 42391
@@ -96,6 +99,7 @@ fn every_reason_has_its_weight() {
         FINDING,
         "why it weighs what it weighs",
         &expect![[r#"
+            why it weighs what it weighs
                 50  redirect-added
                +20  writable-origin
                +10  output-silenced
@@ -111,6 +115,7 @@ fn what_was_near_names_threshold_and_what_shares_the_origin() {
         FINDING,
         "what was near",
         &expect![[r#"
+            what was near
               Linux Iptables Firewall Modification on its nearest command line: 1 of 5 clauses over process hold, process="*iptables *" fails
               0 of 3 ports
               1 finding of the same parent or origin within 3600 s, 1 of others on gateway
@@ -120,6 +125,7 @@ fn what_was_near_names_threshold_and_what_shares_the_origin() {
         ALERT,
         "what was near",
         &expect![[r#"
+            what was near
               3 ports, 3 are enough; not seen: 994 995 8443
               1 finding of the same parent or origin within 3600 s, 1 of others on gateway
                 2026-11-24T10:00:10Z  redirect-added (critical, risk 100)  7b1c0d5e-4f3a-5b2c-8d1e-0a9b8c7d6e5f  by process 800"#]],
@@ -132,6 +138,7 @@ fn gaps_and_books_count_where_they_overlap() {
         FINDING,
         "what the sensor missed",
         &expect![[r#"
+            what the sensor missed
               the command line of 1 listed exec is not whole
               gap 2026-11-24T10:00:05Z to 2026-11-24T10:00:12Z: execs-lost, 40 execs (38 ring-full, 2 share)
               between the heartbeats around it: 3 findings closed for lack of room"#]],
@@ -140,6 +147,7 @@ fn gaps_and_books_count_where_they_overlap() {
         ALERT,
         "what the sensor missed",
         &expect![[r#"
+            what the sensor missed
               2 command lines not read at the exec
               1 execs counted but not listed
               between the heartbeats around it: 3 findings closed for lack of room"#]],
@@ -152,6 +160,7 @@ fn the_filter_names_origin_unit_and_user() {
         FINDING,
         "a filter that would silence it",
         &expect![[r#"
+            a filter that would silence it
               [[filters]]
               name = "redirect-added-panel-py"
               owner = ""    # who answers for it
@@ -167,6 +176,7 @@ fn the_filter_names_origin_unit_and_user() {
         ALERT,
         "a filter that would silence it",
         &expect![[r#"
+            a filter that would silence it
               [[filters]]
               name = "linux-iptables-firewall-modification-hook"
               owner = ""    # who answers for it
@@ -299,21 +309,17 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Every value inside of another, itself first.
+/// Every value inside of another that holds no further ones.
 fn places(value: &mut Value) -> Vec<&mut Value> {
-    let n = match value {
-        Value::Array(items) => items.len(),
-        Value::Object(entries) => entries.len(),
-        _ => 0,
-    };
-    if n == 0 {
-        return vec![value];
+    if value.as_array().is_some_and(|items| !items.is_empty()) {
+        let items = value.as_array_mut().into_iter().flatten();
+        return items.flat_map(places).collect();
     }
-    match value {
-        Value::Array(items) => items.iter_mut().flat_map(places).collect(),
-        Value::Object(entries) => entries.values_mut().flat_map(places).collect(),
-        _ => Vec::new(),
+    if value.as_object().is_some_and(|entries| !entries.is_empty()) {
+        let entries = value.as_object_mut().into_iter().flatten();
+        return entries.flat_map(|(_, value)| places(value)).collect();
     }
+    vec![value]
 }
 
 proptest! {

@@ -35,9 +35,9 @@ impl<'a> View<'a> {
 
     /// A number, or the text of one.
     pub fn number(self) -> Option<u64> {
-        match self.0? {
-            Value::String(text) => text.parse().ok(),
-            value => value.as_u64(),
+        match self.text() {
+            Some(text) => text.parse().ok(),
+            None => self.0?.as_u64(),
         }
     }
 

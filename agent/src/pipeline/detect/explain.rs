@@ -25,12 +25,6 @@ pub struct Explanation {
     pub group: Option<Standing>,
 }
 
-impl Explanation {
-    pub fn matches(&self) -> bool {
-        self.excluded_by.is_none() && self.clauses.iter().all(|(_, range)| range.is_some())
-    }
-}
-
 /// How far a group has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
