@@ -14,7 +14,7 @@ Exit status:
    1  check: the configuration is not valid; doctor: a check failed; explain: no such id, or
       more than one
   64  the command line is wrong
-   65  replay, explain: something could not be read or came too late; the rest was processed
+   65  replay, explain, baseline: something could not be read or came too late; the rest was processed
   66  the input could not be opened
   69  the kernel lacks what the sensor needs
   70  a fault of wallwatch itself
@@ -46,6 +46,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show one finding of the alert log: its processes, what changed, why, what was near
     Explain(ExplainArgs),
+    /// Propose filters for what the alert log holds again and again; learns and writes nothing
+    Baseline(BaselineArgs),
     /// Write the execs of this host as JSON lines, the format that replay reads
     Record(RecordArgs),
     /// Check the configuration and the rules; all errors at once
@@ -115,6 +117,18 @@ pub struct ExplainArgs {
     /// input
     #[arg(long, value_name = "FILE")]
     pub alerts: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BaselineArgs {
+    /// Read this log instead of the configured one; several times for rotated ones; `-` is standard
+    /// input
+    #[arg(long, value_name = "FILE")]
+    pub alerts: Vec<PathBuf>,
+
+    /// Findings that must be alike to be a habit
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count_min: u64,
 }
 
 #[derive(Debug, clap::Args)]

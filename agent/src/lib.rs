@@ -23,6 +23,10 @@ pub mod recording;
 #[forbid(unsafe_code)]
 pub mod state;
 
+#[forbid(unsafe_code)]
+pub mod alert_log;
+#[forbid(unsafe_code)]
+pub mod baseline;
 pub mod compose;
 #[forbid(unsafe_code)]
 pub mod doctor;

@@ -1,7 +1,7 @@
 //! Parse, call, exit status.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,7 +11,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use wallwatch::cli::{Cli, Command, DoctorArgs, ExplainArgs, LogLevel, ReplayArgs, RunArgs};
+use wallwatch::cli::{
+    BaselineArgs, Cli, Command, DoctorArgs, ExplainArgs, LogLevel, ReplayArgs, RunArgs,
+};
 use wallwatch::config::{self, Problems, Settings};
 use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
@@ -20,7 +22,7 @@ use wallwatch::host::clock;
 use wallwatch::host::sensor::SensorError;
 use wallwatch::replay::Show;
 use wallwatch::run::AlertsLost;
-use wallwatch::{compose, doctor, explain, record, replay, rules, run};
+use wallwatch::{baseline, compose, doctor, explain, record, replay, rules, run};
 
 /// Lines of the agent's own log that may wait for a slow reader.
 const LOG_LINES_MAX: usize = 4096;
@@ -80,13 +82,15 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Replay(args) => replay_file(settings, args),
         Command::Explain(ExplainArgs { id, alerts }) => {
-            let files = match alerts.is_empty() {
-                true => vec![settings.alerts.path.clone()],
-                false => alerts,
-            };
+            let files = logs(&settings, alerts);
             let answer = explain::explain(&settings, id, &files)?;
             print(&answer.text)?;
             Ok(answer.code)
+        }
+        Command::Baseline(BaselineArgs { alerts, count_min }) => {
+            let (text, code) = baseline::baseline(&logs(&settings, alerts), count_min)?;
+            print(&text)?;
+            Ok(code)
         }
         Command::Record(args) => {
             record::record(&settings, &args.host.root, args.output.as_deref())?;
@@ -97,6 +101,14 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             unreachable!("handled above")
         }
     }
+}
+
+/// The alert logs that were named, or the configured one.
+fn logs(settings: &Settings, named: Vec<PathBuf>) -> Vec<PathBuf> {
+    if named.is_empty() {
+        return vec![settings.alerts.path.clone()];
+    }
+    named
 }
 
 fn check(loaded: Result<Settings, Problems>) -> anyhow::Result<ExitCode> {

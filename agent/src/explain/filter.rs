@@ -9,13 +9,67 @@ use crate::delivery::encode::is_active;
 const HOLDS: SignedDuration = SignedDuration::from_hours(90 * 24);
 const NAME_BYTES_MAX: usize = 64;
 
-/// TOML for the configuration, or why there is none. What the log shows only in part, or as bytes that are no
-/// text, cannot stand in a pattern: then nothing is proposed rather than a filter that is wider than it looks.
-pub fn filter(line: View<'_>) -> Vec<String> {
+/// A filter as it could be written. It lacks who answers for it, and why: that is the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub name: String,
+    /// The last day on which it holds; `None` when the log has no time.
+    pub expires: Option<String>,
+    /// `rule`, and what tells whose work it was.
+    pub fields: Vec<(&'static str, String)>,
+    /// The lineage leads to nothing that is known.
+    pub origin_is_unknown: bool,
+}
+
+impl Proposal {
+    /// TOML for the configuration.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            "[[filters]]".to_owned(),
+            format!("name = {}", quoted(&self.name)),
+            "owner = \"\"    # who answers for it".to_owned(),
+            "reason = \"\"   # why this is no attack".to_owned(),
+            match &self.expires {
+                Some(day) => format!("expires = {day}"),
+                None => "expires =    # a date".to_owned(),
+            },
+        ];
+        let fields = self.fields.iter();
+        lines.extend(fields.map(|(key, value)| format!("{key} = [{}]", quoted(value))));
+        if self.origin_is_unknown {
+            lines.push(
+                "# the origin is not known: this silences all that begin with that executable"
+                    .to_owned(),
+            );
+        }
+        if self.fields.iter().any(|(_, value)| value.contains('*')) {
+            lines.push("# a * in a value stands for anything, here too".to_owned());
+        }
+        lines
+    }
+}
+
+/// The filter, or why there is none. What the log shows only in part, or as bytes that are no text, cannot
+/// stand in a pattern: then nothing is proposed rather than a filter that is wider than it looks.
+pub fn filter(line: View<'_>) -> Result<Proposal, String> {
     let named = [line.at("finding"), line.at("rule").at("name")];
     let Some(rule) = named.into_iter().find_map(View::text) else {
-        return vec!["none: the log does not say what was found".to_owned()];
+        return Err("the log does not say what was found".to_owned());
     };
+    let origin = line.at("origin");
+    let is_tool_itself = line.at("execs").list().any(|exec| {
+        exec.at("pid").number().is_some() && exec.at("pid").number() == origin.at("pid").number()
+    });
+    if is_tool_itself {
+        return Err(
+            "the lineage leads to nothing but the tool itself, which anybody may have run"
+                .to_owned(),
+        );
+    }
+    let container = of_all_execs(line, |exec| {
+        exec.at("cgroup").at("container").at("id").text()
+    });
+    let user = line.at("user").text().filter(|user| *user != "unknown");
     let keys = [
         (
             "parent_process_path",
@@ -26,56 +80,33 @@ pub fn filter(line: View<'_>) -> Vec<String> {
             line.at("origin").at("executable").text(),
         ),
         ("unit", unit(line)),
-        (
-            "container",
-            of_all_execs(line, |exec| {
-                exec.at("cgroup").at("container").at("id").text()
-            }),
-        ),
-        (
-            "user",
-            line.at("user").text().filter(|user| *user != "unknown"),
-        ),
+        ("container", container),
+        ("user", user),
     ];
-    let known: Vec<(&str, &str)> = keys
-        .into_iter()
+    let known = keys.into_iter();
+    let known: Vec<(&str, &str)> = known
         .filter_map(|(key, value)| Some((key, value?)))
         .collect();
     if !known.iter().any(|(key, _)| *key != "user") {
-        return vec![
-            "none: neither executable nor unit nor container is known, and a filter without them would \
-             silence others as well"
-                .to_owned(),
-        ];
-    }
-    if let Some((key, _)) = known.iter().find(|(_, value)| !is_exact(value)) {
-        return vec![format!(
-            "none: the log has {key} not letter by letter, and a pattern for it would silence others as well"
-        )];
-    }
-    let mut lines = vec![
-        "[[filters]]".to_owned(),
-        format!("name = {}", quoted(&name(rule, &known))),
-        "owner = \"\"    # who answers for it".to_owned(),
-        "reason = \"\"   # why this is no attack".to_owned(),
-        expiry(line),
-        format!("rule = [{}]", quoted(rule)),
-    ];
-    lines.extend(
-        known
-            .iter()
-            .map(|(key, value)| format!("{key} = [{}]", quoted(value))),
-    );
-    if line.at("origin").at("kind").text() == Some("unknown") {
-        lines.push(
-            "# the origin is not known: this silences all that begin with that executable"
+        return Err(
+            "neither executable nor unit nor container is known, and a filter without them would silence \
+             others as well"
                 .to_owned(),
         );
     }
-    if known.iter().any(|(_, value)| value.contains('*')) {
-        lines.push("# a * in a value stands for anything, here too".to_owned());
+    if let Some((key, _)) = known.iter().find(|(_, value)| !is_exact(value)) {
+        return Err(format!(
+            "the log has {key} not letter by letter, and a pattern for it would silence others as well"
+        ));
     }
-    lines
+    let name = name(rule, &known);
+    let fields = std::iter::once(("rule", rule)).chain(known);
+    Ok(Proposal {
+        name,
+        expires: expiry(line),
+        fields: fields.map(|(key, value)| (key, value.to_owned())).collect(),
+        origin_is_unknown: line.at("origin").at("kind").text() == Some("unknown"),
+    })
 }
 
 fn unit(line: View<'_>) -> Option<&str> {
@@ -98,13 +129,10 @@ fn is_exact(text: &str) -> bool {
     !text.contains("[…") && !text.contains("\\x")
 }
 
-fn expiry(line: View<'_>) -> String {
-    let end = line.at("last_seen").time();
-    let end = end.and_then(|seen: Timestamp| seen.checked_add(HOLDS).ok());
-    end.map_or_else(
-        || "expires =    # a date".to_owned(),
-        |end| format!("expires = {}", end.strftime("%Y-%m-%d")),
-    )
+fn expiry(line: View<'_>) -> Option<String> {
+    let seen: Timestamp = line.at("last_seen").time()?;
+    let end = seen.checked_add(HOLDS).ok()?;
+    Some(end.strftime("%Y-%m-%d").to_string())
 }
 
 /// `accept-opened-panel`.

@@ -12,10 +12,9 @@ use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::view::{View, field};
+use crate::alert_log::LINE_BYTES_MAX;
 
-/// Longest line that is read: sixteen times what an agent writes.
-pub const LINE_BYTES_MAX: u64 = 1 << 20;
+use super::view::{View, field};
 
 /// Other findings that are kept: at 2 KiB each, the most, that is 32 MiB.
 const SUMMARIES_MAX: usize = 16_384;

@@ -35,7 +35,9 @@ pub fn page(line: View<'_>, summary: &Summary, log: &Log, in_force: &InForce<'_>
     }
     page.section("what was near", near(line, summary, log, in_force));
     page.section("what the sensor missed", missed(line, summary, log));
-    page.section("a filter that would silence it", filter::filter(line));
+    let silencing = filter::filter(line).map(|proposal| proposal.lines());
+    let silencing = silencing.unwrap_or_else(|why| vec![format!("none: {why}")]);
+    page.section("a filter that would silence it", silencing);
     page.0
 }
 

@@ -167,7 +167,7 @@ fn the_filter_names_origin_unit_and_user() {
               reason = ""   # why this is no attack
               expires = 2027-02-22
               rule = ["redirect-added"]
-              executable = ["/opt/panel/panel.py"]
+              origin_executable = ["/opt/panel/panel.py"]
               unit = ["panel.service"]
               user = ["www-data"]
         "#]],
@@ -183,7 +183,7 @@ fn the_filter_names_origin_unit_and_user() {
               reason = ""   # why this is no attack
               expires = 2027-02-22
               rule = ["Linux Iptables Firewall Modification"]
-              executable = ["/tmp/.x/hook"]
+              parent_process_path = ["/tmp/.x/hook"]
               unit = ["panel.service"]
               user = ["www-data"]
         "#]],
@@ -225,7 +225,7 @@ fn a_bad_line_says_what_was_expected() {
         "expected an id that is a UUID"
     );
     assert!(log.take(br#"{"schema":"another/1"}"#).is_ok());
-    let long = vec![b' '; LINE_BYTES_MAX as usize + 1];
+    let long = vec![b' '; crate::alert_log::LINE_BYTES_MAX as usize + 1];
     assert!(matches!(log.take(&long), Err(log::LineError::TooLong)));
 }
 
@@ -257,18 +257,19 @@ fn no_filter_is_wider_than_what_it_was_made_from() {
     let with = |key: &str, value: Value| {
         let mut line: Value = serde_json::from_str(LOG.lines().nth(1).unwrap()).unwrap();
         line["origin"][key] = value;
-        filter::filter(View::of(&line)).join("\n")
+        filter::filter(View::of(&line)).map(|proposal| proposal.lines().join("\n"))
     };
     for inexact in [r"/opt/\xff", "/opt/ […9 bytes…] /x"] {
-        let text = with("executable", json!(inexact));
-        assert!(text.starts_with("none: the log has executable"), "{text}");
+        let why = with("executable", json!(inexact)).unwrap_err();
+        assert!(why.starts_with("the log has origin_executable"), "{why}");
     }
-    let text = with("executable", json!("/opt/\"\\\u{1b}\u{202e}"));
+    let text = with("executable", json!("/opt/\"\\\u{1b}\u{202e}")).unwrap();
     let read: toml::Table = toml::from_str(&text).unwrap();
-    let executable = &read["filters"][0]["executable"][0];
+    let executable = &read["filters"][0]["origin_executable"][0];
     assert_eq!(executable.as_str(), Some("/opt/\"\\\u{1b}\u{202e}"));
     let nameless = json!({"finding": "accept-opened", "user": "root"});
-    assert!(filter::filter(View::of(&nameless))[0].starts_with("none: neither"));
+    let why = filter::filter(View::of(&nameless)).unwrap_err();
+    assert!(why.starts_with("neither"), "{why}");
 }
 
 /// Any JSON, hostile text and the words of the schema among it.
