@@ -33,16 +33,36 @@ pub(crate) enum Target {
     Recording,
     /// The kernel's type information
     Btf,
+    /// Logs of Sysmon for Linux
+    Sysmon,
+    /// Logs of the audit daemon
+    Auditd,
+    /// The audit daemon's events as LAUREL writes them
+    Laurel,
+    /// Process events in the Elastic Common Schema
+    Ecs,
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Record, Self::Recording, Self::Btf];
+    const ALL: [Self; 7] = [
+        Self::Record,
+        Self::Recording,
+        Self::Btf,
+        Self::Sysmon,
+        Self::Auditd,
+        Self::Laurel,
+        Self::Ecs,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Record => "record",
             Self::Recording => "recording",
             Self::Btf => "btf",
+            Self::Sysmon => "sysmon",
+            Self::Auditd => "auditd",
+            Self::Laurel => "laurel",
+            Self::Ecs => "ecs",
         }
     }
 }

@@ -137,7 +137,7 @@ impl<'a> Document<'a> {
                 .parse()
                 .ok()
                 .and_then(|time: Timestamp| u64::try_from(time.as_nanosecond()).ok()),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
         ns.ok_or_else(|| format!("@timestamp is {}, expected RFC 3339", shown(told)))
     }
@@ -211,7 +211,7 @@ fn number(value: &Value) -> Option<u32> {
     match value {
         Value::Number(number) => number.as_u64()?.try_into().ok(),
         Value::String(text) => text.parse().ok(),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

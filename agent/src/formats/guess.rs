@@ -1,8 +1,9 @@
 //! Whose log it is, told from its first lines.
 
+use std::collections::BTreeMap;
+
 use memchr::memmem;
 use serde::de::IgnoredAny;
-use std::collections::BTreeMap;
 
 use super::Format;
 

@@ -6,12 +6,13 @@ use std::mem::offset_of;
 use std::path::Path;
 
 use wallwatch::exit_code::ExitCode;
+use wallwatch::formats::Format;
 use wallwatch::host::btf::Offsets;
 use wallwatch_common::{
     ArgvChunk, ExecRecord, FailedExecRecord, MEMBERS, RECORD_VERSION, RecordHeader, RecordKind,
 };
 
-use crate::{btf, record, recording};
+use crate::{btf, formats, record, recording};
 use ring_records::{Exec, Process};
 
 #[path = "../../stub/ring_records.rs"]
@@ -27,6 +28,10 @@ fn the_seeds_that_are_kept_are_those_made_here() {
         ("record", record_seeds()),
         ("recording", recording_seeds()),
         ("btf", btf_seeds()),
+        ("sysmon", format_seeds(Format::Sysmon)),
+        ("auditd", format_seeds(Format::Auditd)),
+        ("laurel", format_seeds(Format::Laurel)),
+        ("ecs", format_seeds(Format::Ecs)),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")
@@ -60,11 +65,27 @@ fn the_record_seeds_decode_and_the_attack_alerts() {
 fn the_recording_seeds_parse_and_the_attack_alerts() {
     for (name, bytes) in recording_seeds() {
         recording::check(&bytes);
-        let summary = recording::replayed(&bytes);
+        let summary = recording::replayed(&bytes, Format::Wallwatch);
         assert_eq!(summary.exit_code(), ExitCode::Success, "{name}");
         // The full one has a path beyond `PATH_MAX`.
         let alerts = name == "attack" || name == "full";
         assert_eq!(summary.alert_lines > 0, alerts, "{name}");
+    }
+}
+
+#[test]
+fn the_seeds_of_the_formats_are_read_and_each_attack_alerts() {
+    for format in [Format::Sysmon, Format::Auditd, Format::Laurel, Format::Ecs] {
+        for (name, bytes) in format_seeds(format) {
+            formats::check(format, &bytes);
+            let summary = recording::replayed(&bytes, format);
+            assert_eq!(summary.exit_code(), ExitCode::Success, "{format:?} {name}");
+            assert_eq!(
+                summary.alert_lines > 0,
+                name == "attack",
+                "{format:?} {name}"
+            );
+        }
     }
 }
 
@@ -205,6 +226,74 @@ fn recording_seeds() -> Seeds {
         ("full", full.into()),
         ("attack", attack.into()),
     ])
+}
+
+fn format_seeds(format: Format) -> Seeds {
+    let cpd = one_exec(format, 3_485, "/tmp/cpd", &["cpd"]);
+    let attack = PORTS
+        .iter()
+        .zip(3_486..)
+        .map(|(port, pid)| one_exec(format, pid, "/usr/bin/dash", &["sh", "-c", &command(port)]));
+    let other = match format {
+        Format::Wallwatch => "{\"kind\":\"later\"}\n",
+        Format::Sysmon => "<Event><System><EventID>5</EventID>\n</System></Event>\n",
+        Format::Auditd => "node=a type=USER_LOGIN msg=audit(1795488043.803:1): pid=1\n",
+        Format::Laurel => "{\"ID\":\"1795488043.803:1\",\"USER_LOGIN\":[{}]}\n",
+        Format::Ecs => "{\"_source\":{\"event.category\":\"network\"}}\n",
+    };
+    Seeds::from([
+        ("exec", cpd.clone().into_bytes()),
+        ("other", other.into()),
+        ("attack", (cpd + &attack.collect::<String>()).into_bytes()),
+    ])
+}
+
+/// One exec of a child of process 3485, as the format has it.
+fn one_exec(format: Format, pid: u32, exe: &str, argv: &[&str]) -> String {
+    let list = argv.join("\",\"");
+    let joined = argv.join(" ").replace('&', "&amp;").replace('>', "&gt;");
+    let mut out = match format {
+        Format::Wallwatch => format!(
+            r#"{{"time":1795488043.8,"pid":{pid},"ppid":3485,"uid":0,"exe":"{exe}","argv":["{list}"],"parent_exe":"/tmp/cpd"}}"#
+        ),
+        Format::Sysmon => {
+            let data = [
+                ("UtcTime", "2026-11-24 02:40:43.803"),
+                ("ProcessId", &pid.to_string()),
+                ("Image", exe),
+                ("CommandLine", &joined),
+                ("ParentProcessId", "3485"),
+                ("ParentImage", "/tmp/cpd"),
+            ];
+            let data = data.map(|(name, value)| format!("<Data Name=\"{name}\">{value}</Data>"));
+            format!(
+                "sysmon: <Event><System><EventID>1</EventID></System><EventData>{}</EventData></Event>",
+                data.concat()
+            )
+        }
+        Format::Auditd => {
+            let stamp = format!("msg=audit(1795488043.803:{pid}):");
+            let hex =
+                |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02X}")).collect() };
+            let arguments = argv.iter().enumerate();
+            let arguments = arguments.map(|(index, text)| format!(" a{index}={}", hex(text)));
+            format!(
+                "type=SYSCALL {stamp} arch=c000003e syscall=59 success=yes ppid=3485 pid={pid} uid=0 exe=\"{exe}\"\n\
+                 type=EXECVE {stamp} argc={}{}\ntype=EOE {stamp}",
+                argv.len(),
+                arguments.collect::<String>()
+            )
+        }
+        Format::Laurel => format!(
+            r#"{{"ID":"1795488043.803:{pid}","SYSCALL":{{"arch":"0xc000003e","syscall":59,"success":"yes","pid":{pid},"ppid":3485,"exe":"{exe}"}},"EXECVE":{{"argc":{},"ARGV":["{list}"]}}}}"#,
+            argv.len()
+        ),
+        Format::Ecs => format!(
+            r#"{{"@timestamp":"2026-11-24T02:40:43.803Z","event":{{"category":["process"],"action":"exec"}},"process":{{"pid":{pid},"executable":"{exe}","args":["{list}"],"parent":{{"pid":3485,"executable":"/tmp/cpd"}}}}}}"#
+        ),
+    };
+    out.push('\n');
+    out
 }
 
 fn btf_seeds() -> Seeds {

@@ -2,6 +2,7 @@
 //! libFuzzer sets out.
 
 pub mod btf;
+pub mod formats;
 pub mod record;
 pub mod recording;
 

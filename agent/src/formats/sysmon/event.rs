@@ -94,7 +94,13 @@ pub(super) fn read(text: &[u8]) -> Result<Option<Exec>, String> {
                 }
             }
             Event::Eof => break,
-            _ => {}
+            Event::Text(_)
+            | Event::CData(_)
+            | Event::GeneralRef(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_) => {}
         }
     }
     told.exec().map(Some)
