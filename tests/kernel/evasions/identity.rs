@@ -111,7 +111,7 @@ fn the_controlling_terminal_is_told_and_its_absence() {
     let at = |name: &str| folder.path().join(name);
     let recording = Agent::record();
     let script = "script -qec \"'$1' tell '$2'\" /dev/null </dev/null >&2
-        script -qec \"setsid --wait '$1' tell '$3'\" /dev/null </dev/null >&2";
+        script -qec \"setsid '$1' tell '$3' & wait\" /dev/null </dev/null >&2";
     run(script, &[&stub, &at("on"), &at("off")]);
     let stopped = recording.stop();
     for (name, is_on) in [("on", true), ("off", false)] {
