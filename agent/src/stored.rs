@@ -93,10 +93,8 @@ fn summary(seq: u64, json: &[u8]) -> String {
         "gap" => text(&event["why"]),
         _ => text(&event["state"]),
     };
-    let revision = match &event["revision"] {
-        Value::Number(number) => format!("/{number}"),
-        _ => String::new(),
-    };
+    let revision = event["revision"].as_u64();
+    let revision = revision.map_or(String::new(), |revision| format!("/{revision}"));
     let line = format!(
         "{seq} {} {} {kind} {}{revision} {what}",
         time(&event).unwrap_or("-"),

@@ -2,12 +2,12 @@
 //! beside it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::store::disk::Disk;
+use super::store::disk::{Disk, DiskFile};
 use super::store::record::Record;
 
 /// Of one file; there are two.
@@ -53,11 +53,7 @@ pub(super) fn keep(
 }
 
 /// The file, with room for more.
-fn open(
-    disk: &dyn Disk,
-    directory: &Path,
-    path: &PathBuf,
-) -> io::Result<Box<dyn super::store::disk::DiskFile>> {
+fn open(disk: &dyn Disk, directory: &Path, path: &Path) -> io::Result<Box<dyn DiskFile>> {
     match disk.read(path, FILE_BYTES_MAX) {
         Ok(_) => return disk.open(path),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {

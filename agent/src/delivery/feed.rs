@@ -3,6 +3,8 @@
 //! The newest records stand in memory, so that a sink which keeps up never reads the disk; one that fell behind
 //! reads segments. While the disk takes nothing, records are held in memory, 1000 at most, and go out from there.
 
+mod state;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -14,13 +16,8 @@ use super::store::disk::Disk;
 use super::store::owner::Owner;
 use super::store::record::{JSON_BYTES_MAX, Record};
 use super::store::{Removed, Segment, read_segment};
+use state::{Reader, Stage, State};
 
-/// What is held while the disk takes nothing.
-pub(super) const HELD_RECORDS_MAX: usize = 1000;
-const HELD_BYTES_MAX: usize = 16 << 20;
-/// Stored records that are kept in memory for sinks which are a little behind.
-const RECENT_RECORDS_MAX: usize = 256;
-const RECENT_BYTES_MAX: usize = 1 << 20;
 /// What a sink gets at once.
 const BATCH_RECORDS_MAX: usize = 64;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -45,39 +42,6 @@ pub(super) struct Feed {
     changed: Condvar,
     /// Who saves a cursor: two at once would use one temporary name.
     saving: Mutex<()>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    #[default]
-    Open,
-    /// No more records come.
-    Closing,
-    /// No more records are delivered.
-    Ended,
-}
-
-#[derive(Default)]
-struct State {
-    /// The newest records: up to `stored_seq` they are on the disk too.
-    recent: VecDeque<Arc<Record>>,
-    stored_bytes: usize,
-    held_bytes: usize,
-    /// Of the records in `recent` those that are not stored.
-    held: usize,
-    /// Up to this one all are on the disk, as far as they were taken.
-    stored_seq: u64,
-    /// Up to this one all may be delivered.
-    visible_seq: u64,
-    segments: Vec<Segment>,
-    readers: Vec<Reader>,
-    counts: HeldCounts,
-    stage: Stage,
-}
-
-struct Reader {
-    cursor: Cursor,
-    is_over: bool,
 }
 
 /// What became of records that could not be stored at once.
@@ -441,70 +405,5 @@ impl Feed {
         let state = self.lock();
         let cursors = state.readers.iter().map(|reader| reader.cursor.clone());
         (cursors.collect(), state.visible_seq)
-    }
-}
-
-impl State {
-    fn is_full(&self, bytes: usize) -> bool {
-        self.held >= HELD_RECORDS_MAX || self.held_bytes + bytes > HELD_BYTES_MAX
-    }
-
-    /// Lets go of the oldest record that is held, if every sink has it.
-    fn let_go(&mut self) -> bool {
-        self.drop_stored(0, 0);
-        let delivered = self.delivered_seq();
-        let Some(gone) = self.recent.pop_front_if(|oldest| oldest.seq <= delivered) else {
-            return false;
-        };
-        self.held -= 1;
-        self.held_bytes -= gone.json.len();
-        self.counts.unstored += 1;
-        true
-    }
-
-    fn delivered_seq(&self) -> u64 {
-        let seqs = self.readers.iter().map(|reader| reader.cursor.seq);
-        seqs.min().unwrap_or(self.visible_seq)
-    }
-
-    /// Forgets what is on the disk, but for the newest.
-    fn trim(&mut self) {
-        self.drop_stored(RECENT_RECORDS_MAX, RECENT_BYTES_MAX);
-    }
-
-    fn drop_stored(&mut self, records_max: usize, bytes_max: usize) {
-        while self.recent.len() - self.held > records_max
-            || (self.stored_bytes > bytes_max && self.recent.len() > self.held)
-        {
-            if let Some(oldest) = self.recent.pop_front() {
-                self.stored_bytes -= oldest.json.len();
-            }
-        }
-    }
-
-    /// The segment in which the next record stands, where it is not in memory.
-    fn segment_after(&self, after: u64) -> Option<Segment> {
-        let is_in_memory = |oldest: &Arc<Record>| oldest.seq <= after + 1;
-        if self.recent.front().is_some_and(is_in_memory) {
-            return None;
-        }
-        self.segments
-            .iter()
-            .find(|segment| segment.last_seq > after)
-            .copied()
-    }
-
-    fn recent_after(&self, after: u64) -> Vec<Record> {
-        let mut bytes = 0;
-        let newer = self
-            .recent
-            .iter()
-            .filter(|record| record.seq > after && record.seq <= self.visible_seq);
-        let batch = newer.take(BATCH_RECORDS_MAX).take_while(|record| {
-            let fits = bytes < BATCH_BYTES_MAX;
-            bytes += record.json.len();
-            fits
-        });
-        batch.map(|record| (**record).clone()).collect()
     }
 }

@@ -188,6 +188,10 @@ fn spool() -> &'static Path {
 }
 
 fn on(disk: &SimulatedDisk, sinks: Vec<Box<dyn Sink>>) -> Writer {
+    on_with(disk, sinks, clock)
+}
+
+fn on_with(disk: &SimulatedDisk, sinks: Vec<Box<dyn Sink>>, clock: Clock) -> Writer {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let store = Store::open(Arc::clone(&disk), spool(), &BOUNDS).unwrap();
     let place = Place {
@@ -403,4 +407,57 @@ fn a_jump_of_the_wall_clock_takes_nothing_away() {
     }
     let records = super::super::store::view::Records::after(&directory, 0).unwrap();
     assert_eq!(records.count(), 30);
+}
+
+#[test]
+fn what_the_bounds_take_from_a_sink_is_counted_and_named_exactly() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static BOOT_NS: AtomicU64 = AtomicU64::new(0);
+    fn ticking() -> Time {
+        Time {
+            boot_ns: BOOT_NS.fetch_add(1_000_000_000, Ordering::Relaxed),
+            wall_ns: 0,
+        }
+    }
+    let disk = SimulatedDisk::default();
+    let ((away, away_strings), (well, well_strings)) = (puppet("away"), puppet("well"));
+    drop(well_strings.orders);
+    away_strings
+        .orders
+        .send(Delivery {
+            delivered: 0,
+            trouble: Some(Trouble::Hold {
+                why: "no route".to_owned(),
+            }),
+        })
+        .unwrap();
+    let writer = on_with(&disk, vec![away, well], ticking);
+    let padding = "x".repeat(60_000);
+    for id in 1..=200 {
+        let line = format!("{{\"schema\":\"x/1\",\"id\":\"{id}\",\"padding\":\"{padding}\"}}\n");
+        assert_eq!(writer.accept(line.into_bytes()), Accepted::Queued);
+        // The one that is well keeps up.
+        wait_until(|| writer.store_books().sinks[1].delivered == id);
+    }
+    wait_until(|| writer.store_books().bytes <= BOUNDS.max_bytes);
+    let books = writer.shutdown(LONG).store;
+    let (away, well) = (&books.sinks[0], &books.sinks[1]);
+    assert!(away.dropped > 100, "{away:?}");
+    assert_eq!(
+        (well.delivered, well.dropped),
+        (200, 0),
+        "the other has all"
+    );
+    let cursor = Cursor::load(&disk, spool(), "away").unwrap().unwrap();
+    let range = cursor.dropped_ranges[0];
+    assert_eq!(cursor.dropped_ranges.len(), 1);
+    assert_eq!(
+        (range.first, range.last, range.records),
+        (1, away.dropped, away.dropped)
+    );
+    let (sink, strings) = puppet("away");
+    drop(strings.orders);
+    on(&disk, vec![sink]).shutdown(LONG);
+    let got = all(&strings.handed);
+    assert_eq!(got, (away.dropped + 1..=200).collect::<Vec<_>>());
 }
