@@ -46,13 +46,8 @@ pub(crate) fn data() -> PathBuf {
 
 /// The stand-in for malware, copied to `folder` under `name`: its path is what tests look for.
 pub(crate) fn stub_in(folder: &Path, name: &str) -> PathBuf {
-    let stub = std::env::var_os("WALLWATCH_STUB").map_or_else(
-        || {
-            let binary = Path::new(env!("CARGO_BIN_EXE_wallwatch"));
-            binary.with_file_name("examples").join("malware-stub")
-        },
-        PathBuf::from,
-    );
+    let stub =
+        std::env::var_os("WALLWATCH_STUB").map_or_else(|| example("malware-stub"), PathBuf::from);
     let target = folder.join(name);
     fs::copy(&stub, &target).unwrap_or_else(|error| {
         panic!(
@@ -61,6 +56,12 @@ pub(crate) fn stub_in(folder: &Path, name: &str) -> PathBuf {
         )
     });
     target
+}
+
+/// One of the programs that only tests use.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_wallwatch"));
+    binary.with_file_name("examples").join(name)
 }
 
 /// A copy of the program that any user can reach, in a folder that any user can write.

@@ -12,5 +12,6 @@ mod kernel;
 mod nft_differential;
 mod procfs;
 mod replay;
+mod store;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;

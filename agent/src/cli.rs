@@ -11,8 +11,8 @@ use crate::pipeline::alert::WindowMode;
 const EXIT_STATUS: &str = "\
 Exit status:
    0  success
-   1  check: the configuration is not valid; doctor: a check failed; explain: no such id, or
-      more than one
+   1  check: the configuration is not valid; doctor: a check failed; explain, alerts: no such id, or
+      more than one; spool: something was missed or is in trouble, or is not delivered in time
   64  the command line is wrong
    65  replay, explain, baseline: something could not be read or came too late; the rest was processed
   66  the input could not be opened
@@ -56,6 +56,10 @@ pub enum Command {
     Rules,
     /// Say whether watching works on this host, by doing it, and what to do where it does not
     Doctor(DoctorArgs),
+    /// List the stored alerts, findings, gaps and heartbeats, or show one
+    Alerts(AlertsArgs),
+    /// Say how far each receiver of alerts is and what it missed, or wait until all have everything
+    Spool(SpoolArgs),
     /// The harmless program that doctor starts and looks for
     #[command(hide = true)]
     Canary(CanaryArgs),
@@ -158,6 +162,66 @@ pub struct DoctorArgs {
 
     #[command(flatten)]
     pub host: HostArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AlertsArgs {
+    /// Read the store below this state directory instead of the configured one
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state: Option<PathBuf>,
+
+    /// Only what was stored after this number
+    #[arg(long, value_name = "SEQ", default_value_t = 0, global = true)]
+    pub since: u64,
+
+    /// JSON lines, as they are stored
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Option<AlertsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AlertsCommand {
+    /// One line for each: number, time, severity, kind, id and revision, what it is [default]
+    List,
+    /// Every stored revision of one alert or finding
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SpoolArgs {
+    /// Use the store below this state directory instead of the configured one
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub command: Option<SpoolCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// Each receiver's backlog, the age of its oldest record, and what it missed [default]
+    Status {
+        /// Answer as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Wait until every receiver has what is stored by now; where no agent runs, deliver it
+    Drain {
+        /// How long it may take, 1 to 86400
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            default_value_t = 60,
+            value_parser = clap::value_parser!(u64).range(1..=86_400)
+        )]
+        timeout: u64,
+    },
 }
 
 /// They are there to be seen on the command line, and mean nothing.

@@ -25,11 +25,11 @@ pub use overrides::Overrides;
 pub use problem::{Fault, Problem, Problems};
 pub use settings::{
     AlertsSettings, HostSettings, KernelLog, RuleSettings, RulesSettings, SensorSettings, Settings,
-    StateSettings, TamperSettings,
+    StateSettings, StoreSettings, TamperSettings,
 };
 pub use written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
-    StateConfig, TamperConfig,
+    StateConfig, StoreConfig, TamperConfig,
 };
 
 /// Read when no file is named; it need not exist.

@@ -37,3 +37,5 @@ pub mod replay;
 pub mod report;
 pub mod rules;
 pub mod run;
+#[forbid(unsafe_code)]
+pub mod stored;

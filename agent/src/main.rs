@@ -1,6 +1,6 @@
 //! Parse, call, exit status.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use wallwatch::cli::{
-    BaselineArgs, Cli, Command, DoctorArgs, ExplainArgs, LogLevel, ReplayArgs, RunArgs,
+    AlertsArgs, AlertsCommand, BaselineArgs, Cli, Command, DoctorArgs, ExplainArgs, LogLevel,
+    ReplayArgs, RunArgs, SpoolArgs, SpoolCommand,
 };
 use wallwatch::config::{self, Problems, Settings};
 use wallwatch::delivery::encode::Shape;
@@ -22,7 +23,7 @@ use wallwatch::host::clock;
 use wallwatch::host::sensor::SensorError;
 use wallwatch::replay::Show;
 use wallwatch::run::AlertsLost;
-use wallwatch::{baseline, compose, doctor, explain, record, replay, rules, run};
+use wallwatch::{baseline, compose, doctor, explain, record, replay, rules, run, stored};
 
 /// Lines of the agent's own log that may wait for a slow reader.
 const LOG_LINES_MAX: usize = 4096;
@@ -96,6 +97,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             record::record(&settings, &args.host.root, args.output.as_deref())?;
             Ok(ExitCode::Success)
         }
+        Command::Alerts(args) => stored::unless_broken_pipe(alerts(&settings, args)),
+        Command::Spool(args) => stored::unless_broken_pipe(spool(settings, args)),
         Command::Rules => print(&rules::describe(&settings, clock::now().wall_ns)),
         Command::Check | Command::Doctor(_) | Command::Canary(_) => {
             unreachable!("handled above")
@@ -177,6 +180,37 @@ fn replay_file(mut settings: Settings, args: ReplayArgs) -> anyhow::Result<ExitC
         },
     )?;
     Ok(summary.exit_code())
+}
+
+fn alerts(settings: &Settings, args: AlertsArgs) -> anyhow::Result<ExitCode> {
+    let AlertsArgs {
+        state,
+        since,
+        json,
+        command,
+    } = args;
+    let state = state.as_deref().unwrap_or(&settings.state.directory);
+    let mut out = BufWriter::new(io::stdout());
+    let code = match command {
+        None | Some(AlertsCommand::List) => {
+            stored::list(state, since, json, &mut out)?;
+            ExitCode::Success
+        }
+        Some(AlertsCommand::Show { id }) => stored::show(state, &id, since, json, &mut out)?,
+    };
+    out.flush()?;
+    Ok(code)
+}
+
+fn spool(mut settings: Settings, args: SpoolArgs) -> anyhow::Result<ExitCode> {
+    let SpoolArgs { state, command } = args;
+    settings.state.directory = state.unwrap_or(settings.state.directory);
+    match command.unwrap_or(SpoolCommand::Status { json: false }) {
+        SpoolCommand::Status { json } => {
+            stored::status(&settings.state.directory, json, &mut io::stdout())
+        }
+        SpoolCommand::Drain { timeout } => stored::drain(&settings, Duration::from_secs(timeout)),
+    }
 }
 
 fn shape(human: bool) -> Shape {

@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{ProcessKey, Time};
 use crate::pipeline::loss::Loss;
 use crate::pipeline::watch::{
-    AgentState, ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair,
+    AgentState, ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair, StoreBooks,
 };
 
 /// Lineages that one gap names.
@@ -182,7 +182,7 @@ fn lineage(
 }
 
 /// What a heartbeat tells beside the counters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Pulse {
     pub number: u64,
     pub state: AgentState,
@@ -192,6 +192,7 @@ pub struct Pulse {
     pub alerts: u64,
     pub gaps: u64,
     pub lines: LineCounts,
+    pub store: StoreBooks,
     pub netfilter: Option<NetfilterBooks>,
 }
 
@@ -210,6 +211,7 @@ pub fn heartbeat(
         alerts,
         gaps,
         lines,
+        store,
         netfilter,
     } = pulse;
     Heartbeat {
@@ -237,7 +239,8 @@ pub fn heartbeat(
         netfilter,
         gaps,
         alerts,
-        lines_lost: lines.dropped,
+        lines_lost: lines.dropped + store.refused,
+        store,
     }
 }
 

@@ -23,7 +23,8 @@ use crate::config::{self, Settings};
 use crate::delivery::encode::{
     AlertContext, Shape, heartbeat_line, shaped, shaped_change_gap, shaped_finding, shaped_gap,
 };
-use crate::delivery::writer::{Accepted, Writer, WriterCounts};
+use crate::delivery::store;
+use crate::delivery::writer::{Accepted, StorePlace, Writer, WriterCounts};
 use crate::host::clock;
 use crate::host::counters::Counters;
 use crate::host::hasher::Hasher;
@@ -57,9 +58,9 @@ const LAST_TURNS_MAX: usize = 64;
 /// How long the writer may take to write what waits when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Alerts that were made and did not reach the local log.
+/// Alerts that were made and are neither stored nor delivered.
 #[derive(Debug, thiserror::Error)]
-#[error("{lost} alert lines did not reach the local log")]
+#[error("{lost} alert lines reached neither the store nor the local log")]
 pub struct AlertsLost {
     pub lost: u64,
 }
@@ -132,7 +133,12 @@ struct Agent {
 impl Agent {
     fn start(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<Self> {
         let identity = Identity::read(root);
-        let writer = Writer::spawn(&settings.alerts).context("open the alert log")?;
+        let place = StorePlace {
+            directory: &settings.state.directory.join(store::DIRECTORY_NAME),
+            settings: &settings.store,
+        };
+        let writer = Writer::spawn(&settings.alerts, Some(place), clock::now)
+            .context("open the alert log")?;
         let mut pipeline = pipeline(settings)?;
         let mut keeper = Keeper::new(&settings.state, identity.boot_id);
         pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
@@ -419,7 +425,8 @@ impl Agent {
                 .map(|interval| interval.as_secs()),
             alerts: self.alerts,
             gaps: self.gaps.count(),
-            lines: self.writer.log_counts(),
+            lines: self.writer.line_counts(),
+            store: self.writer.store_books(),
             netfilter: self.netfilter.books(),
         };
         let heartbeat = heartbeat(pulse, &counters, &self.source, &self.pipeline);
@@ -457,7 +464,7 @@ impl Agent {
         let (tree, netfilter) = (self.pipeline.tree(), &self.netfilter);
         let save = |keeper: &mut Keeper| save_state(keeper, tree, netfilter);
         let state = self.keeper.close(save, STOP_DEADLINE).await;
-        check_written(written)?;
+        check_written(&written)?;
         tracing::info!(?written, ?state, "stopped");
         Ok(())
     }
@@ -488,12 +495,11 @@ fn take_in_running(source: &mut Source, pipeline: &mut Pipeline) -> anyhow::Resu
     Ok(())
 }
 
-fn check_written(counts: WriterCounts) -> Result<(), AlertsLost> {
-    let lost = counts.log.dropped + counts.log.waiting;
-    if lost > 0 {
-        return Err(AlertsLost { lost });
+fn check_written(counts: &WriterCounts) -> Result<(), AlertsLost> {
+    match counts.lost() {
+        0 => Ok(()),
+        lost => Err(AlertsLost { lost }),
     }
-    Ok(())
 }
 
 /// The kernel programs' own log, when it is on.

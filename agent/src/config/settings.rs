@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::rule_file;
 use super::written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
-    StateConfig, TamperConfig,
+    StateConfig, StoreConfig, TamperConfig,
 };
 
 const BULK_RING_BYTES: u32 = 8 << 20;
@@ -25,6 +25,9 @@ const QUEUE_LINES: usize = 1024;
 const HEARTBEAT_INTERVAL_S: u64 = 60;
 const STATE_DIRECTORY: &str = "/var/lib/wallwatch";
 const SAVE_INTERVAL_S: u64 = 60;
+const STORE_BYTES: u64 = 64 << 20;
+const STORE_AGE_S: u64 = 7 * 86_400;
+const KEEP_DELIVERED_S: u64 = 86_400;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -32,6 +35,7 @@ pub struct Settings {
     pub alerts: AlertsSettings,
     pub heartbeat: HeartbeatSettings,
     pub state: StateSettings,
+    pub store: StoreSettings,
     pub tamper: TamperSettings,
     pub host: HostSettings,
     /// Of everything that is found; each rule has its own beside these.
@@ -113,6 +117,17 @@ pub struct StateSettings {
     pub save_interval: Duration,
 }
 
+/// The bounds of the alert store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Of all segments together.
+    pub max_bytes: u64,
+    /// How long a record is kept at most.
+    pub max_age_s: u64,
+    /// How long a record is kept when every sink has it.
+    pub keep_delivered_s: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TamperSettings {
     /// Whether changes of the firewall are judged, beside the rule on command lines.
@@ -147,6 +162,7 @@ impl Settings {
             alerts,
             heartbeat: HeartbeatConfig { interval_s },
             state,
+            store,
             tamper,
             host: HostConfig { name },
             filters,
@@ -166,6 +182,7 @@ impl Settings {
             alerts: alerts_settings(alerts),
             heartbeat: heartbeat_settings(interval_s),
             state: state_settings(state),
+            store: store_settings(store),
             tamper: tamper_settings(tamper),
             host: HostSettings {
                 name: name.map(|name| name.value),
@@ -251,6 +268,19 @@ fn state_settings(config: StateConfig) -> StateSettings {
     StateSettings {
         directory: or_default(directory, PathBuf::from(STATE_DIRECTORY)),
         save_interval: Duration::from_secs(or_default(save_interval_s, SAVE_INTERVAL_S)),
+    }
+}
+
+fn store_settings(config: StoreConfig) -> StoreSettings {
+    let StoreConfig {
+        max_bytes,
+        max_age_s,
+        keep_delivered_s,
+    } = config;
+    StoreSettings {
+        max_bytes: or_default(max_bytes, STORE_BYTES),
+        max_age_s: or_default(max_age_s, STORE_AGE_S),
+        keep_delivered_s: or_default(keep_delivered_s, KEEP_DELIVERED_S),
     }
 }
 

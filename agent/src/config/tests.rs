@@ -56,11 +56,20 @@ fn an_empty_file_means_the_defaults() {
         alerts,
         heartbeat,
         state,
+        store,
         tamper,
         host,
         filters,
         rules,
     } = settings("");
+    assert_eq!(
+        store,
+        StoreSettings {
+            max_bytes: 64 << 20,
+            max_age_s: 604_800,
+            keep_delivered_s: 86_400,
+        }
+    );
     assert_eq!(filters, []);
     assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(
@@ -137,6 +146,12 @@ fn the_shipped_file_shows_every_key() {
             StateConfig {
                 directory: Some(_),
                 save_interval_s: Some(_),
+            },
+        store:
+            StoreConfig {
+                max_bytes: Some(_),
+                max_age_s: Some(_),
+                keep_delivered_s: Some(_),
             },
         tamper:
             TamperConfig {
@@ -343,7 +358,7 @@ name = "a\u001b[31mb"
 [rules.linux_iptables_firewall_modificatoin]
 "#,
         expect![[r#"
-            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `filters`, `rules`
+            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `filters`, `rules`
             c.toml:3: key `sensor.bulk_ring_bytes`: expected a power of two from "64KiB" to "1GiB", found "3MiB"
             c.toml:4: key `sensor.urgent_ring_bytes`: expected a power of two from "64KiB" to "64MiB", found "128MiB"
             c.toml:5: key `sensor.drain_delay_ms`: expected a whole number from 1 to 10, found 0
@@ -673,7 +688,7 @@ fn a_named_rule_file_takes_the_place_of_the_built_in_one() {
         .replace(directory.path().to_str().unwrap(), "DIR");
     expect![[r#"
         DIR/rule.toml:7: key `version`: expected a whole number from 1 to 4294967295, found "new"
-        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `tamper`, `host`, `filters`, `rules`"#]]
+        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `filters`, `rules`"#]]
     .assert_eq(&problems);
 }
 

@@ -31,6 +31,7 @@ pub struct Config {
     pub alerts: AlertsConfig,
     pub heartbeat: HeartbeatConfig,
     pub state: StateConfig,
+    pub store: StoreConfig,
     pub tamper: TamperConfig,
     pub host: HostConfig,
     pub filters: Option<Written<Vec<Written<FilterSpec>>>>,
@@ -64,6 +65,13 @@ pub struct HeartbeatConfig {
 pub struct StateConfig {
     pub directory: Option<Written<PathBuf>>,
     pub save_interval_s: Option<Written<u64>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreConfig {
+    pub max_bytes: Option<Written<u64>>,
+    pub max_age_s: Option<Written<u64>>,
+    pub keep_delivered_s: Option<Written<u64>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +114,9 @@ impl Config {
             state: root
                 .section("state")
                 .map_or_else(Default::default, read_state),
+            store: root
+                .section("store")
+                .map_or_else(Default::default, read_store),
             tamper: root
                 .section("tamper")
                 .map_or_else(Default::default, read_tamper),
@@ -192,6 +203,25 @@ fn read_state(mut section: Section<'_>) -> StateConfig {
     let config = StateConfig {
         directory: absolute_path(&mut section, "directory"),
         save_interval_s: section.integer("save_interval_s", 1..=3600),
+    };
+    section.finish();
+    config
+}
+
+fn read_store(mut section: Section<'_>) -> StoreConfig {
+    const DAYS_400_S: u64 = 400 * 86_400;
+    let bounds = 4 * MIB..=64 * GIB;
+    let expected = format!(
+        "a size from {:?} to {:?}",
+        byte_size::to_text(*bounds.start()),
+        byte_size::to_text(*bounds.end())
+    );
+    let config = StoreConfig {
+        max_bytes: section.read("max_bytes", expected, |value| {
+            byte_size::from_value(value).filter(|bytes| bounds.contains(bytes))
+        }),
+        max_age_s: section.integer("max_age_s", 3600..=DAYS_400_S),
+        keep_delivered_s: section.integer("keep_delivered_s", 0..=DAYS_400_S),
     };
     section.finish();
     config

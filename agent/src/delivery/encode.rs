@@ -34,8 +34,8 @@ use watch::{ChangeGapLine, GapLine, HeartbeatLine};
 
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.
 ///
-/// At the top level `seq` and `epoch` are reserved: a store that keeps alerts numbers them there. No
-/// alert may bring them along.
+/// At the top level `seq` and `epoch` are the store's: it puts them behind the schema when it takes an alert
+/// ([`json::stamped`]). No alert may bring them along.
 const SCHEMA: &str = "wallwatch.alert/1";
 
 /// Who an alert is written for.

@@ -10,11 +10,13 @@ use std::os::unix::fs::{
     DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::Group;
 use thiserror::Error;
 
-use super::queue::{AppendError, Log, Outcome};
+use super::queue::{AppendError, Chain, Outcome};
+use super::sink::{Delivery, Record, Sink, Trouble};
 
 const FILE_MODE: u32 = 0o640;
 /// Until the file belongs to its group.
@@ -22,6 +24,8 @@ const FILE_MODE_AT_FIRST: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o750;
 /// Between one look and the next the file may come or go; more often than this it is no accident.
 const OPEN_ATTEMPTS: usize = 4;
+/// Who made room on the disk wants to see the alerts at once.
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Error)]
 pub enum LocalLogError {
@@ -66,9 +70,33 @@ impl LocalLog {
     }
 }
 
-impl Log for LocalLog {
-    type Error = LocalLogError;
+impl Sink for LocalLog {
+    fn name(&self) -> &str {
+        "file"
+    }
 
+    fn deliver(&mut self, records: &[Record]) -> Delivery {
+        let line = |record: &Record| [&record.json[..], b"\n"].concat();
+        let lines: Vec<Vec<u8>> = records.iter().map(line).collect();
+        let Err(AppendError { error, outcome }) = self.append(&lines) else {
+            return Delivery::all(records);
+        };
+        let why = Chain(&error).to_string();
+        Delivery {
+            delivered: match outcome {
+                Outcome::Written(written) | Outcome::Gone(written) => written,
+                Outcome::Unsynced => records.len(),
+            },
+            trouble: Some(Trouble::Retry { after: None, why }),
+        }
+    }
+
+    fn retry_max(&self) -> Duration {
+        RETRY_MAX
+    }
+}
+
+impl LocalLog {
     fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), AppendError<LocalLogError>> {
         self.follow_rotation().map_err(|error| AppendError {
             error,

@@ -13,6 +13,7 @@ const BATCH_LINES_MAX: usize = 64;
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Of all lines that wait; holds whatever the number of lines may be, for lines differ a lot.
 pub(super) const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+const TICK: Duration = Duration::from_secs(1);
 /// After a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// After a failure while the agent stops and little time is left.
@@ -24,6 +25,17 @@ pub(super) trait Log: Send {
 
     /// Appends all of `lines`, each of which ends in LF.
     fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), AppendError<Self::Error>>;
+
+    /// Called between batches, and once a second where none come.
+    fn tick(&mut self) {}
+
+    /// How long a line may wait for others, so that one sync serves many.
+    fn company(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Called when no more lines come.
+    fn finish(&mut self) {}
 }
 
 /// What went wrong with a batch.
@@ -167,17 +179,30 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits for lines and fills `batch` up with them. It stays empty when there are no more.
-    fn fill(&self, batch: &mut Vec<Vec<u8>>) {
-        let mut state = self
-            .changed
-            .wait_while(self.lock(), |state| {
-                batch.is_empty() && state.lines.is_empty() && state.stage == Stage::Open
-            })
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Waits until it `is_enough`, or the queue is closed, or it has been so long.
+    fn wait<'s>(
+        &'s self,
+        state: MutexGuard<'s, State>,
+        how_long: Duration,
+        is_enough: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'s, State> {
+        let waits = |state: &mut State| state.stage == Stage::Open && !is_enough(state);
+        let waited = self.changed.wait_timeout_while(state, how_long, waits);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits for lines, a second at most, and then for others, for `company` at most; fills `batch` up with them.
+    /// Whether there may be more, now or later.
+    fn fill(&self, batch: &mut Vec<Vec<u8>>, company: Duration) -> bool {
+        let is_any = |state: &State| !batch.is_empty() || !state.lines.is_empty();
+        let mut state = self.wait(self.lock(), TICK, is_any);
+        if is_any(&state) && !company.is_zero() {
+            let is_many = |state: &State| state.lines.len() >= BATCH_LINES_MAX;
+            state = self.wait(state, company, is_many);
+        }
         if state.stage == Stage::Ended {
             batch.clear();
-            return;
+            return false;
         }
         let mut bytes: usize = batch.iter().map(Vec::len).sum();
         while batch.len() < BATCH_LINES_MAX && bytes < BATCH_BYTES_MAX {
@@ -187,6 +212,7 @@ impl Shared {
             bytes += line.len();
             batch.push(line);
         }
+        state.stage == Stage::Open || !batch.is_empty()
     }
 
     /// Takes the lines that were written out of `batch`.
@@ -242,11 +268,11 @@ enum Health {
 fn write(name: &'static str, mut log: impl Log, shared: &Shared) {
     let mut batch = Vec::new();
     let mut health = Health::Well;
-    loop {
-        shared.fill(&mut batch);
+    while shared.fill(&mut batch, log.company()) {
+        log.tick();
         let n_lines = batch.len();
         if n_lines == 0 {
-            break;
+            continue;
         }
         let before = health;
         let Err(AppendError { error, outcome }) = log.append(&batch) else {
@@ -285,11 +311,12 @@ fn write(name: &'static str, mut log: impl Log, shared: &Shared) {
             }
         }
     }
+    log.finish();
     shared.advance(Stage::Ended);
 }
 
 /// An error and its causes in one line.
-struct Chain<'a, E>(&'a E);
+pub(super) struct Chain<'a, E>(pub(super) &'a E);
 
 impl<E: Error> std::fmt::Display for Chain<'_, E> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::alert::Ancestor;
 use super::cgroup::Cgroup;
 use super::exec::{ProcessKey, Time};
@@ -109,6 +111,49 @@ pub struct NetfilterBooks {
     pub namespaces_forgotten: u64,
 }
 
+/// What became of the lines that were handed to the store, since the start unless said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreBooks {
+    /// Another one when the numbers may not go on where they ended.
+    pub epoch: Uuid,
+    /// The last number that was given, ever.
+    pub seq: u64,
+    /// Whether there is a store on a disk.
+    pub durable: bool,
+    /// Whether the disk takes nothing at present.
+    pub degraded: bool,
+    /// Of what is stored.
+    pub bytes: u64,
+    /// Held in memory alone at present, and those of them that some sink does not have.
+    pub held: u64,
+    pub undelivered: u64,
+    /// Lost, for there was no room.
+    pub refused: u64,
+    /// Delivered, and never stored.
+    pub unstored: u64,
+    /// Found when the store was opened.
+    pub damaged: u64,
+    pub torn: u64,
+    pub segments_unreadable: u64,
+    pub segments_removed: u64,
+    /// Batches that could not be written.
+    pub faults: u64,
+    pub sinks: Vec<SinkBooks>,
+}
+
+/// What became of the records of one sink, ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkBooks {
+    pub name: String,
+    /// Numbers that it does not have yet.
+    pub backlog: u64,
+    pub delivered: u64,
+    pub dropped: u64,
+    pub damaged: u64,
+    pub dead_letters: u64,
+    pub in_trouble: bool,
+}
+
 /// The sign of life: the books so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -148,4 +193,5 @@ pub struct Heartbeat {
     /// Lines handed to the local log, and lines that were lost.
     pub alerts: u64,
     pub lines_lost: u64,
+    pub store: StoreBooks,
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
+use uuid::Uuid;
 
 use crate::pipeline::alert::Alert;
 
@@ -14,6 +15,28 @@ use super::{AlertContext, AlertLine};
 
 /// Of one line, its LF included. Most receivers take no longer one.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// What [`stamped`] adds to a line at most: the names of two fields, a UUID and a number of 20 digits.
+const STAMP_BYTES_MAX: usize = 80;
+
+/// `line` with the epoch and the number that the store gave it, behind its schema. A line without a schema in front is
+/// no event, and stays as it is.
+pub fn stamped(line: &[u8], epoch: Uuid, seq: u64) -> Vec<u8> {
+    let schema_end = || {
+        let rest = line.strip_prefix(SCHEMA_KEY)?;
+        let quote = rest.iter().position(|&byte| byte == b'"')?;
+        Some(SCHEMA_KEY.len() + quote + 1)
+    };
+    let Some(at) = schema_end() else {
+        return line.to_vec();
+    };
+    let (schema, rest) = line.split_at(at);
+    let stamp = format!(r#","epoch":"{epoch}","seq":{seq}"#);
+    [schema, stamp.as_bytes(), rest].concat()
+}
+
+/// How every event begins.
+const SCHEMA_KEY: &[u8] = br#"{"schema":""#;
 
 /// `alert` as JSON and LF. What does not fit is left out, and the line says what that was.
 pub fn json_line(alert: &Alert, context: &AlertContext) -> Vec<u8> {
@@ -52,7 +75,7 @@ struct BoundedLine {
 
 impl Write for BoundedLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > LINE_BYTES_MAX {
+        if self.bytes.len() + bytes.len() > LINE_BYTES_MAX - STAMP_BYTES_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.bytes.extend_from_slice(bytes);
@@ -83,5 +106,30 @@ impl Formatter for Passive {
             rest = &rest[at + char.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epoch_and_number_stand_behind_the_schema() {
+        let epoch = Uuid::from_u128(7);
+        let line = stamped(
+            br#"{"schema":"wallwatch.alert/1","id":"x"}"#,
+            epoch,
+            u64::MAX,
+        );
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(
+            line,
+            r#"{"schema":"wallwatch.alert/1","epoch":"00000000-0000-0000-0000-000000000007","seq":18446744073709551615,"id":"x"}"#
+        );
+        let plain = br#"{"schema":"wallwatch.alert/1","id":"x"}"#.len();
+        assert!(line.len() - plain <= STAMP_BYTES_MAX);
+        for other in [&b"text"[..], br#"{"schema":"#, br#"{"schema":"open"#, b""] {
+            assert_eq!(stamped(other, epoch, 1), other);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The events about the watch itself: a gap in what was seen, and the sign of life.
 
+mod store;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -15,6 +17,8 @@ use super::{
     AgentLine, AlertContext, AncestorLine, HostLine, Moment, agent_line, ancestor_line, first,
     host_line, left_out,
 };
+
+use store::{StoreLine, store_line};
 
 /// As [`SCHEMA`](super::SCHEMA) is that of an alert.
 const GAP_SCHEMA: &str = "wallwatch.gap/1";
@@ -232,6 +236,7 @@ pub(super) struct HeartbeatLine<'a> {
     alerts: u64,
     gaps: u64,
     lines_lost: u64,
+    store: StoreLine<'a>,
     groups_evicted: u64,
     /// Null when changes of the firewall are not judged.
     tamper: Option<TamperLine>,
@@ -355,6 +360,7 @@ impl<'a> HeartbeatLine<'a> {
             gaps,
             alerts,
             lines_lost,
+            store,
         } = heartbeat;
         Self {
             schema: HEARTBEAT_SCHEMA,
@@ -383,6 +389,7 @@ impl<'a> HeartbeatLine<'a> {
             alerts: *alerts,
             gaps: *gaps,
             lines_lost: *lines_lost,
+            store: store_line(store, budget),
             groups_evicted: *groups_evicted,
             tamper: tamper.map(tamper_line),
             filters: filter_lines(suppressed, budget),

@@ -1,9 +1,10 @@
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::super::{HostIdentity, Shape, heartbeat_line, shaped_change_gap};
 use super::*;
 use crate::pipeline::exec::Time;
-use crate::pipeline::watch::AgentState;
+use crate::pipeline::watch::{AgentState, SinkBooks, StoreBooks};
 
 fn context() -> AlertContext {
     AlertContext {
@@ -61,6 +62,34 @@ fn a_person_reads_what_was_lost_and_why() {
     assert!(page.contains("netfilter-overrun"), "{page}");
 }
 
+fn store_books() -> StoreBooks {
+    StoreBooks {
+        epoch: Uuid::from_u128(7),
+        seq: 1,
+        durable: true,
+        degraded: false,
+        bytes: 2,
+        held: 3,
+        undelivered: 0,
+        refused: 4,
+        unstored: 5,
+        damaged: 6,
+        torn: 7,
+        segments_unreadable: 8,
+        segments_removed: 9,
+        faults: 10,
+        sinks: vec![SinkBooks {
+            name: "file".to_owned(),
+            backlog: 11,
+            delivered: 12,
+            dropped: 13,
+            damaged: 14,
+            dead_letters: 15,
+            in_trouble: true,
+        }],
+    }
+}
+
 fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) -> Value {
     let heartbeat = Heartbeat {
         number: 1,
@@ -88,6 +117,7 @@ fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) 
         gaps: 0,
         alerts: 0,
         lines_lost: 0,
+        store: store_books(),
     };
     serde_json::from_slice(&heartbeat_line(&heartbeat, &context())).unwrap()
 }
@@ -123,6 +153,16 @@ fn a_heartbeat_has_the_books_of_the_tamper_layer() {
     });
     assert_eq!(line["netfilter"], expected);
     let line = heartbeat(None, None);
+    let expected = json!({
+        "epoch": "00000000-0000-0000-0000-000000000007", "seq": 1, "durable": true, "degraded": false,
+        "bytes": 2, "held": 3, "refused": 4, "unstored": 5, "damaged": 6, "torn": 7,
+        "segments_unreadable": 8, "segments_removed": 9, "faults": 10,
+        "sinks": [{
+            "name": "file", "backlog": 11, "delivered": 12, "dropped": 13, "damaged": 14,
+            "dead_letters": 15, "in_trouble": true,
+        }],
+    });
+    assert_eq!(line["store"], expected);
     assert_eq!(
         (&line["tamper"], &line["netfilter"]),
         (&Value::Null, &Value::Null)

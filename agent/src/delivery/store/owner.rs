@@ -1,0 +1,79 @@
+//! One owner at a time: who holds `flock(2)` on `lock` may write.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+const FILE_NAME: &str = "lock";
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Owns the store until it is dropped, or its process ends.
+pub struct Owner {
+    _locked: File,
+}
+
+impl Owner {
+    /// The owner of the store in that directory, which is created; `None` when there is one already. On a disk that
+    /// cannot be written it is enough that the file is there.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file and it cannot be created, or locks are not known there.
+    pub fn acquire(directory: &Path) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+        let path = directory.join(FILE_NAME);
+        let file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut builder = DirBuilder::new();
+                builder.recursive(true).mode(DIRECTORY_MODE);
+                builder.create(directory)?;
+                options.write(true).create(true).mode(FILE_MODE).open(&path)
+            }
+            opened => opened,
+        };
+        let file = file?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _locked: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether somebody owns the store there.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire); a store that is not there is an error too.
+    pub fn is_owned(directory: &Path) -> io::Result<bool> {
+        let file = File::open(directory.join(FILE_NAME))?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_has_one_owner_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("a/spool");
+        assert!(Owner::is_owned(&directory).is_err());
+        let first = Owner::acquire(&directory).unwrap();
+        assert!(first.is_some());
+        assert!(Owner::acquire(&directory).unwrap().is_none());
+        assert!(Owner::is_owned(&directory).unwrap());
+        drop(first);
+        assert!(!Owner::is_owned(&directory).unwrap());
+        assert!(Owner::acquire(&directory).unwrap().is_some());
+    }
+}
