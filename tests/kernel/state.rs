@@ -11,7 +11,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::can_run;
-use crate::harness::{Agent, complains, is_of, json_lines, patience, stub_in};
+use crate::harness::{
+    Agent, complains, is_of, json_lines, patience, stub_in, wallwatch_with_defaults,
+};
 
 #[test]
 fn a_process_leads_to_its_origin_though_the_agent_was_stopped_in_between() {
@@ -57,6 +59,42 @@ fn a_process_leads_to_its_origin_though_the_agent_was_killed_in_between() {
     agent.run_again(Signal::SIGKILL);
     attack_and_check(&mut agent, folder.path(), stdin);
     agent.stop();
+}
+
+#[test]
+fn numbers_go_on_though_the_agent_was_killed_in_between() {
+    if !can_run("numbers_go_on_though_the_agent_was_killed_in_between") {
+        return;
+    }
+    let mut agent = Agent::run("");
+    agent.wait_for_event(|event| event["seq"] == 1);
+    agent.run_again(Signal::SIGKILL);
+    agent.wait_for_event(|event| event["seq"] == 2);
+    let state = agent.folder.path().join("state");
+    let output = wallwatch_with_defaults()
+        .args(["spool", "status", "--json", "--state"])
+        .arg(state)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["owned"], true, "{status}");
+    let stopped = agent.stop();
+    let seqs = stopped.heartbeats.iter().map(|beat| beat["seq"].as_u64());
+    let mut seqs: Vec<u64> = seqs.map(Option::unwrap).collect();
+    // One that was delivered just before the end may come once more.
+    seqs.dedup();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    let epochs = stopped.heartbeats.iter().map(|beat| &beat["epoch"]);
+    assert!(
+        epochs
+            .clone()
+            .all(|epoch| *epoch == stopped.heartbeats[0]["epoch"])
+    );
+    let last = stopped.heartbeats.last().unwrap();
+    assert_eq!(last["store"]["durable"], true, "{last}");
+    assert_eq!(last["store"]["degraded"], false, "{last}");
+    assert!(!complains(&stopped.log), "{}", stopped.log);
 }
 
 /// `origin` starts `cpd`, which becomes a daemon; the daemon alone lives on, and waits for its input to end.

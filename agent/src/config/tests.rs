@@ -1,4 +1,5 @@
 mod filters;
+mod store;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -62,14 +63,7 @@ fn an_empty_file_means_the_defaults() {
         filters,
         rules,
     } = settings("");
-    assert_eq!(
-        store,
-        StoreSettings {
-            max_bytes: 64 << 20,
-            max_age_s: 604_800,
-            keep_delivered_s: 86_400,
-        }
-    );
+    assert_eq!(store, store::DEFAULTS);
     assert_eq!(filters, []);
     assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(

@@ -108,6 +108,10 @@ impl Store {
         settings: &StoreSettings,
     ) -> io::Result<Self> {
         disk.create_directory(directory)?;
+        // A new directory lasts when its name does. Where this fails, so will the first record.
+        for above in directory.ancestors().skip(1).take(2) {
+            drop(disk.sync_directory(above));
+        }
         let mut counts = StoreCounts::default();
         let recovered = recovery::recover(&*disk, directory, &mut counts)?;
         let names = disk.list(directory)?;
