@@ -9,6 +9,7 @@ mod harness;
 mod iptables_differential;
 mod kernel;
 mod nft_differential;
+mod parity;
 mod procfs;
 mod replay;
 #[path = "stub/tiny_elf.rs"]
