@@ -10,6 +10,7 @@ mod harness;
 mod iptables_differential;
 mod kernel;
 mod nft_differential;
+mod parity;
 mod procfs;
 mod replay;
 mod store;
