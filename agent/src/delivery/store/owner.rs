@@ -4,10 +4,15 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 const FILE_NAME: &str = "lock";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// An owner that is about to end gets a second to do so; and whoever asks for the owner has the lock for a moment.
+const ATTEMPTS: u32 = 20;
+const TRY_AGAIN: Duration = Duration::from_millis(50);
 
 /// Owns the store until it is dropped, or its process ends.
 pub struct Owner {
@@ -15,7 +20,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The owner of the store in that directory, which is created; `None` when there is one already. On a disk that
+    /// The owner of the store in that directory, which is created; `None` when there is another one, also
+    /// a second later. On a disk that
     /// cannot be written it is enough that the file is there.
     ///
     /// # Errors
@@ -37,11 +43,14 @@ impl Owner {
             opened => opened,
         };
         let file = file?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _locked: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for _ in 0..ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { _locked: file })),
+                Err(TryLockError::WouldBlock) => thread::sleep(TRY_AGAIN),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(None)
     }
 
     /// Whether somebody owns the store there.
