@@ -16,7 +16,8 @@ use crate::setup::{self, CARGO_FUZZ};
 
 const FOLDER: &str = "tests/fuzz";
 
-/// Longest input. It holds some dozen records, or a line with every field.
+/// Longest input. It holds some dozen records, or a line with every field. The targets make longer ones of short
+/// ones by repeating them.
 const INPUT_BYTES_MAX: u32 = 8192;
 
 /// An input that takes longer counts as a finding.
@@ -33,16 +34,32 @@ pub(crate) enum Target {
     Recording,
     /// The kernel's type information
     Btf,
+    /// What nf_tables tells: messages, transactions, rulesets
+    Netlink,
+    /// Command lines of the firewall's tools
+    Command,
+    /// Rulesets as text: iptables-restore, nft
+    Ruleset,
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Record, Self::Recording, Self::Btf];
+    const ALL: [Self; 6] = [
+        Self::Record,
+        Self::Recording,
+        Self::Btf,
+        Self::Netlink,
+        Self::Command,
+        Self::Ruleset,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Record => "record",
             Self::Recording => "recording",
             Self::Btf => "btf",
+            Self::Netlink => "netlink",
+            Self::Command => "command",
+            Self::Ruleset => "ruleset",
         }
     }
 }
