@@ -106,6 +106,21 @@ fn the_rules_in_force_are_shown_as_the_spl_they_stand_for() {
         rex          "--dport (?<port>3269|636|989|994|995|8443)"
         where        port_count >= 3
         window       sliding, 3600 s
+        finding      accept-opened: Firewall Opened by a Rule That Accepts (T1686, T1562.004)
+        finding      policy-opened: Firewall Opened by a Chain's Policy (T1686, T1562.004)
+        finding      set-opened: Firewall Opened by an Element of a Set (T1686, T1562.004)
+        finding      ruleset-flushed: Firewall Rules Flushed (T1686, T1562.004)
+        finding      table-disabled: Firewall Table Switched Off (T1686, T1562.004)
+        finding      drop-removed: Firewall Rule That Dropped Removed (T1686, T1562.004)
+        finding      redirect-added: Traffic Redirected by a Firewall Rule (T1686, T1562.004)
+        finding      rival-blocked: Management Ports Blocked by a Firewall Rule (T1686, T1562.004)
+        finding      siem-blocked: Log Delivery Blocked by a Firewall Rule (T1686, T1562.004, T1562.006)
+        finding      firewall-stopped: Firewall Stopped (T1686, T1562.004)
+        finding      change-without-tool: Firewall Changed by a Program That Is No Firewall Tool (T1686, T1562.004)
+        finding      tool-disguised: Firewall Tool in Disguise (T1686, T1562.004, T1036.003)
+        finding      kernel-thread-disguise: Process Disguised as a Kernel Thread (T1036.004)
+        finding      changed-while-blind: Firewall Changed While Unwatched (T1686, T1562.004)
+        finding      config-edited: Firewall Configuration Edited (T1686, T1562.004)
     "#]]
     .assert_eq(&stdout(&output));
 }

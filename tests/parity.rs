@@ -19,8 +19,8 @@
 //!   it forward only.
 //! - Letters match in either case as far as they are ASCII.
 //!
-//! `WALLWATCH_PARITY_SEED` repeats a run, `WALLWATCH_PARITY_EVENTS` says how long it is; `cargo xtask test` runs
-//! a million execs, with a seed of the moment.
+//! `WALLWATCH_PARITY_SEED` repeats a run, `WALLWATCH_PARITY_EVENTS` says how long it is; `cargo xtask test
+//! --full` runs a million execs, with a seed of the moment.
 
 mod commands;
 mod coverage;
@@ -44,7 +44,7 @@ use oracle::{Groups, Key, Row};
 use random::Random;
 
 const SEED: u64 = 20_261_124;
-/// Of a build without optimization; `cargo xtask test` runs a million with it.
+/// Of a build without optimization; `cargo xtask test --full` runs a million with it.
 const EVENTS: u64 = 40_000;
 const EVENTS_OF_A_STREAM: usize = 2_000;
 

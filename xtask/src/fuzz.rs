@@ -16,7 +16,8 @@ use crate::setup::{self, CARGO_FUZZ};
 
 const FOLDER: &str = "tests/fuzz";
 
-/// Longest input. It holds some dozen records, or a line with every field.
+/// Longest input. It holds some dozen records, or a line with every field. The targets make longer ones of short
+/// ones by repeating them.
 const INPUT_BYTES_MAX: u32 = 8192;
 
 /// An input that takes longer counts as a finding.
@@ -41,10 +42,16 @@ pub(crate) enum Target {
     Laurel,
     /// Process events in the Elastic Common Schema
     Ecs,
+    /// What nf_tables tells: messages, transactions, rulesets
+    Netlink,
+    /// Command lines of the firewall's tools
+    Command,
+    /// Rulesets as text: iptables-restore, nft
+    Ruleset,
 }
 
 impl Target {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Record,
         Self::Recording,
         Self::Btf,
@@ -52,6 +59,9 @@ impl Target {
         Self::Auditd,
         Self::Laurel,
         Self::Ecs,
+        Self::Netlink,
+        Self::Command,
+        Self::Ruleset,
     ];
 
     fn name(self) -> &'static str {
@@ -63,6 +73,9 @@ impl Target {
             Self::Auditd => "auditd",
             Self::Laurel => "laurel",
             Self::Ecs => "ecs",
+            Self::Netlink => "netlink",
+            Self::Command => "command",
+            Self::Ruleset => "ruleset",
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use wallwatch::config::rule_file;
 use wallwatch::delivery::encode::human::human;
 use wallwatch::delivery::encode::json::{LINE_BYTES_MAX, json_line};
 use wallwatch::delivery::encode::{AlertContext, HostIdentity};
 use wallwatch::pipeline::Pipeline;
 use wallwatch::pipeline::detect::{Detector, Limits, Rule};
+use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use wallwatch::pipeline::process_tree::TreeLimits;
 
 /// A fresh pipeline with the built-in rule, which is compiled once: that takes longer than all else.

@@ -12,9 +12,13 @@ use wallwatch_common::{
     ArgvChunk, ExecRecord, FailedExecRecord, MEMBERS, RECORD_VERSION, RecordHeader, RecordKind,
 };
 
-use crate::{btf, formats, record, recording};
+use wallwatch::pipeline::firewall::change::Command;
+use wallwatch::pipeline::firewall::netlink::Datagram;
+
+use crate::{btf, command, formats, netlink, record, recording, ruleset};
 use ring_records::{Exec, Process};
 
+mod firewall_seeds;
 #[path = "../../stub/ring_records.rs"]
 mod ring_records;
 
@@ -32,6 +36,9 @@ fn the_seeds_that_are_kept_are_those_made_here() {
         ("auditd", format_seeds(Format::Auditd)),
         ("laurel", format_seeds(Format::Laurel)),
         ("ecs", format_seeds(Format::Ecs)),
+        ("netlink", firewall_seeds::netlink()),
+        ("command", firewall_seeds::command()),
+        ("ruleset", firewall_seeds::ruleset()),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")
@@ -95,6 +102,37 @@ fn the_btf_seeds_resolve_and_the_whole_kernel_lacks_nothing() {
         btf::check(&bytes);
         let n_missing = Offsets::resolve(&bytes).unwrap().missing().count();
         assert_eq!(n_missing == 0, name == "whole", "{name}");
+    }
+}
+
+#[test]
+fn the_netlink_seeds_are_read_whole_and_change_something() {
+    for (name, bytes) in firewall_seeds::netlink() {
+        netlink::check(&bytes);
+        assert_eq!(Datagram::decode(&bytes).malformed, 0, "{name}");
+        assert!(netlink::changes_of(&bytes) > 0, "{name}");
+    }
+}
+
+#[test]
+fn the_command_seeds_are_tools_that_change_something() {
+    for (name, bytes) in firewall_seeds::command() {
+        command::check(&bytes);
+        let meaning = command::meaning(&bytes);
+        let changes = matches!(meaning, Some((_, Command::Changes(_))));
+        assert!(changes, "{name}: {meaning:?}");
+    }
+}
+
+#[test]
+fn the_ruleset_seeds_are_read_whole_in_their_language() {
+    for (name, bytes) in firewall_seeds::ruleset() {
+        ruleset::check(&bytes);
+        let (restored, command) = ruleset::meanings(&bytes);
+        let is_nft = matches!(command, Command::Changes(_));
+        let is_restored = restored.fault.is_none() && !restored.changes.is_empty();
+        assert_eq!(is_nft, name.starts_with("nft"), "{name}: {command:?}");
+        assert_eq!(is_restored, !is_nft, "{name}: {restored:?}");
     }
 }
 

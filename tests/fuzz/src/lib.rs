@@ -2,10 +2,18 @@
 //! libFuzzer sets out.
 
 pub mod btf;
+pub mod command;
 pub mod formats;
+pub mod netlink;
 pub mod record;
 pub mod recording;
+pub mod ruleset;
 
 mod alerts;
+mod changes;
 #[cfg(test)]
 mod corpus;
+mod size;
+
+use changes::{check_changes, check_command};
+use size::repeated;

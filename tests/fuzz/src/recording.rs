@@ -6,7 +6,7 @@ use wallwatch::delivery::encode::Shape;
 use wallwatch::formats::Format;
 use wallwatch::pipeline::exec::ExecGuid;
 use wallwatch::recording::{parse_line, write_line};
-use wallwatch::replay::{Options, Summary, replay};
+use wallwatch::replay::{Options, Show, Summary, replay};
 
 use crate::alerts;
 
@@ -46,7 +46,7 @@ pub(crate) fn replayed(data: &[u8], format: Format) -> Summary {
         &mut lines,
         Options {
             format: Some(format),
-            shape: Shape::JsonLines,
+            show: Show::Alerts(Shape::JsonLines),
             dest: None,
         },
     );

@@ -417,7 +417,13 @@ pub(super) fn is_verdict(name: &[u8]) -> bool {
     matches!(name, b"" | b"ACCEPT" | b"DROP" | b"QUEUE" | b"RETURN")
 }
 
-/// For people.
+/// Bytes of an argument that a reason repeats: one can have 128 KiB.
+const SHOWN_BYTES_MAX: usize = 64;
+
+/// An argument as a reason names it: its beginning, without what would act on a terminal.
 pub(super) fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).escape_debug().to_string()
+    let head = &text[..text.len().min(SHOWN_BYTES_MAX)];
+    let cut = if head.len() < text.len() { "…" } else { "" };
+    let head = String::from_utf8_lossy(head);
+    format!("{}{cut}", head.escape_debug())
 }

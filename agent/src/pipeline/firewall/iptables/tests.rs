@@ -43,6 +43,25 @@ fn assert_rejected(line: &str) {
     assert!(is_rejected(line), "{line}: {:?}", command(line));
 }
 
+#[test]
+fn a_reason_names_the_beginning_of_a_long_argument() {
+    let long = "x".repeat(100_000);
+    for line in [
+        format!("iptables -A INPUT -j {long}"),
+        format!("iptables -A INPUT -p {long}"),
+        format!("iptables -t {long} -F"),
+    ] {
+        let Command::Rejected { reason } = command(&line) else {
+            panic!("{:?}", command(&line));
+        };
+        assert!(
+            reason.contains("xxx") && reason.len() < 200,
+            "{}",
+            reason.len()
+        );
+    }
+}
+
 fn assert_query(line: &str) {
     assert_eq!(command(line), Command::Query, "{line}");
 }
