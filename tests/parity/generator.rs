@@ -145,11 +145,13 @@ pub(crate) fn stream(random: &mut Random, kind: Kind, n: usize) -> Vec<Delivery>
     // Some time of 2026.
     let wall_of_boot = match kind {
         Kind::Recording => 0,
-        _ => 1_767_225_600 * SECOND + random.below(HOUR),
+        Kind::InOrder | Kind::Reordered | Kind::Late | Kind::ClockSet => {
+            1_767_225_600 * SECOND + random.below(HOUR)
+        }
     };
     let begin = match kind {
         Kind::Recording => 1_767_225_600 * SECOND + random.below(HOUR),
-        _ => boot,
+        Kind::InOrder | Kind::Reordered | Kind::Late | Kind::ClockSet => boot,
     };
     let length = HOUR * (2 + random.below(n as u64 / 20 + 2));
     let mut stream = Stream {
@@ -279,7 +281,7 @@ impl Stream {
                     (self.begin + random.below(self.length), ahead)
                 })
                 .collect(),
-            _ => Vec::new(),
+            Kind::InOrder | Kind::Reordered | Kind::Late | Kind::Recording => Vec::new(),
         };
         let set_by = |boot: u64| {
             let done = sets.iter().filter(|(at, _)| *at <= boot);

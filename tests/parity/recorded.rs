@@ -142,7 +142,9 @@ fn text(mut bytes: &[u8]) -> String {
 fn time(wall: u64) -> String {
     let (seconds, fraction) = (wall / 1_000_000_000, wall % 1_000_000_000);
     let (mut year, mut day) = (1970, seconds / 86_400);
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let days = |year: u64| if is_leap(year) { 366 } else { 365 };
     while day >= days(year) {
         day -= days(year);
@@ -196,7 +198,9 @@ fn delivery(line: &str) -> Delivery {
     };
     let of = |value: Value| match &value["base64"] {
         Value::String(text) => STANDARD.decode(text).unwrap(),
-        _ => value.as_str().unwrap().as_bytes().to_vec(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.as_str().unwrap().as_bytes().to_vec()
+        }
     };
     let path = |name: &str| Some(value(name)).filter(|it| !it.is_null()).map(of);
     let word = |name: &str| value(name).as_str().map(str::to_owned);
