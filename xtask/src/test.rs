@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             )
         })?;
         left_out.push("advisories of dependencies: their database is not on crates.io");
-        let per_target = Duration::from_secs(if options.full { 300 } else { 10 });
+        let per_target = Duration::from_secs(if options.full { 300 } else { 4 });
         step("fuzzing", || {
             fuzz::run_all(per_target, install, &mut left_out)
         })?;
