@@ -329,22 +329,25 @@ pub(crate) fn is_late(delivery: &Delivery) -> bool {
     delivery.arrival_wall >= end + SECOND
 }
 
-/// Whether an exec of the group came late and keeps together what lay more than a window apart until then.
+/// Whether an exec of the group came late and keeps together what lay a window apart until then, when what came
+/// after it was an alert already.
 pub(crate) fn is_bridged_late(group: &[Fitting]) -> bool {
     for (index, bridge) in group.iter().enumerate() {
         let at = bridge.delivery.boot;
         let mut before = None;
-        let mut after = None;
-        for earlier in group[..index].iter().map(|it| it.delivery.boot) {
-            if earlier < at {
-                before = before.max(Some(earlier));
-            } else if earlier > at && after.is_none_or(|after| earlier < after) {
-                after = Some(earlier);
+        let mut later = Vec::new();
+        for earlier in &group[..index] {
+            if earlier.delivery.boot < at {
+                before = before.max(Some(earlier.delivery.boot));
+            } else if earlier.delivery.boot > at {
+                later.push(earlier.clone());
             }
         }
+        let after = later.iter().map(|it| it.delivery.boot).min();
         if let (Some(before), Some(after)) = (before, after)
             && at - before < HOUR
             && after - before >= HOUR
+            && ports(&later).len() >= 3
         {
             return true;
         }
