@@ -126,7 +126,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// With optimization, and another seed each time, which the test prints.
 fn parity() -> anyhow::Result<()> {
     let mut cargo = cmd::cargo();
-    cargo.args(["test", "--locked", "--release", "-p", "wallwatch"]);
+    cargo.args([
+        "test",
+        "--locked",
+        "--profile",
+        "optimized",
+        "-p",
+        "wallwatch",
+    ]);
     cargo.args(["--test", "main", "--", "parity::", "--nocapture"]);
     cargo.env("WALLWATCH_PARITY_EVENTS", "1000000");
     cargo.env("WALLWATCH_PARITY_SEED", std::process::id().to_string());
