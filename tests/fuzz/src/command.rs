@@ -1,7 +1,8 @@
 //! Command lines of the firewall's tools, through what says which tool it is and what it is asked for.
 
-use wallwatch::pipeline::firewall::change::Command;
-use wallwatch::pipeline::firewall::program::{Tool, command_of, may_be_tool};
+use wallwatch::pipeline::firewall::program::{command_of, may_be_tool};
+#[cfg(test)]
+use wallwatch::pipeline::firewall::{change::Command, program::Tool};
 
 use crate::{check_command, repeated};
 
@@ -34,6 +35,7 @@ fn check_line(data: &[u8]) {
 }
 
 /// What the command line means.
+#[cfg(test)]
 pub(crate) fn meaning(data: &[u8]) -> Option<(Tool, Command)> {
     let (exe, argv) = words(data);
     command_of(exe, &argv)

@@ -30,6 +30,7 @@ pub fn check(data: &[u8]) {
 }
 
 /// How many changes `data` leads to.
+#[cfg(test)]
 pub(crate) fn changes_of(data: &[u8]) -> usize {
     let mut known = Transactions::new(Limits::default());
     let ended = known.handle_datagram(None, data, Time::default());

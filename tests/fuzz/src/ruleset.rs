@@ -1,5 +1,6 @@
 //! Rulesets as text: what iptables-restore reads, and what `nft -f` reads.
 
+#[cfg(test)]
 use wallwatch::pipeline::firewall::change::Command;
 use wallwatch::pipeline::firewall::iptables::{
     CHANGES_MAX, Restored, XtablesProgram, parse_restore,
@@ -44,6 +45,7 @@ fn check_restored(restored: &Restored, text: &[u8]) {
 }
 
 /// What each of the two languages makes of `text`.
+#[cfg(test)]
 pub(crate) fn meanings(text: &[u8]) -> (Restored, Command) {
     let program = XtablesProgram::from_name(PROGRAMS[0]).expect("it is one of them");
     (parse_restore(program, true, text), nft::parse_text(text))
