@@ -85,6 +85,11 @@ pub(super) fn command() -> Seeds {
             "systemctl",
             line("/usr/bin/systemctl", "systemctl --now disable nftables.service ufw"),
         ),
+        // Repeated, its last word was searched for the end of a class at each character.
+        (
+            "systemctl-pattern",
+            line("", "systemctl --now disable nftables.service ufw *."),
+        ),
         ("sysctl", line("", "sysctl -w net.ipv4.ip_forward=1")),
         ("rmmod", line("/usr/bin/kmod", "rmmod nf_tables")),
     ])

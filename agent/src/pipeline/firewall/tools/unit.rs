@@ -82,10 +82,11 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
 fn one<'p>(pattern: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
     let (&wanted, behind) = pattern.split_first()?;
     let &first = name.first()?;
-    let class = behind.iter().skip(1).position(|&byte| byte == b']');
-    match (wanted, class) {
-        (b'?', _) => Some(behind),
-        (b'[', Some(end)) => {
+    // To look for the end of a class at each character would read a long pattern again and again.
+    let class = || behind.iter().skip(1).position(|&byte| byte == b']');
+    match wanted {
+        b'?' => Some(behind),
+        b'[' if let Some(end) = class() => {
             let (members, rest) = behind.split_at_checked(end + 1)?;
             let is_member = in_class(members, first);
             is_member.then(|| rest.get(1..)).flatten()
