@@ -12,6 +12,7 @@ mod names;
 pub mod nft;
 mod options;
 pub mod program;
+mod reason;
 pub mod tools;
 
 pub mod allowed;

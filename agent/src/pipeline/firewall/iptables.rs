@@ -31,6 +31,7 @@ mod value;
 mod tests;
 
 use super::change::{Command, Family, FirewallChange, Operation, Policy, Position, Which};
+use super::reason::shown;
 pub use program::{Role, XtablesProgram};
 use request::{Request, Source, Verb};
 pub use restore::{CHANGES_MAX, RestoreFault, Restored, parse_restore};
@@ -130,6 +131,6 @@ fn policy_of(name: &[u8]) -> Result<Policy, request::Rejection> {
     match name {
         b"ACCEPT" => Ok(Policy::Accept),
         b"DROP" => Ok(Policy::Drop),
-        other => Err(format!("no policy: {}", request::shown(other))),
+        other => Err(format!("no policy: {}", shown(other))),
     }
 }

@@ -12,6 +12,7 @@ use crate::pipeline::firewall::change::{Addresses, Family, Negatable, Protocol};
 use super::value::Context;
 use super::{extension, number, protocol};
 use crate::pipeline::firewall::getopt::{Item, Scanner};
+use crate::pipeline::firewall::reason::shown;
 use extensions::Extensions;
 pub(super) use extensions::{Given, Loaded};
 use options::{Base, Once, Seen};
@@ -415,15 +416,4 @@ impl<'a> Reader<'a> {
 /// `libxtables/xtables.c`).
 pub(super) fn is_verdict(name: &[u8]) -> bool {
     matches!(name, b"" | b"ACCEPT" | b"DROP" | b"QUEUE" | b"RETURN")
-}
-
-/// Bytes of an argument that a reason repeats: one can have 128 KiB.
-const SHOWN_BYTES_MAX: usize = 64;
-
-/// An argument as a reason names it: its beginning, without what would act on a terminal.
-pub(super) fn shown(text: &[u8]) -> String {
-    let head = &text[..text.len().min(SHOWN_BYTES_MAX)];
-    let cut = if head.len() < text.len() { "…" } else { "" };
-    let head = String::from_utf8_lossy(head);
-    format!("{}{cut}", head.escape_debug())
 }

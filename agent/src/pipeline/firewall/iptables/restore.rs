@@ -12,6 +12,7 @@
 //! byte as it is (`add_param_to_argv`, iptables 1.8.11 `iptables/xshared.c`).
 
 use crate::pipeline::firewall::change::{Family, FirewallChange, Operation, Policy};
+use crate::pipeline::firewall::reason::shown;
 
 use super::program::XtablesProgram;
 use super::request::{self, Source};
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
             b"DROP" => Some(Policy::Drop),
             b"-" => None,
             b"RETURN" | b"CONTINUE" if self.program.family == Family::Bridge => None,
-            other => return Err(format!("no policy: {}", request::shown(other))),
+            other => return Err(format!("no policy: {}", shown(other))),
         };
         let hook = tables::hook(table, chain);
         let is_inet = matches!(self.program.family, Family::Ipv4 | Family::Ipv6);

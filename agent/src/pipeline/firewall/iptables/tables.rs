@@ -1,6 +1,7 @@
 //! The tables of iptables and the chains that are built into them (`iptables(8)`, section TABLES).
 
 use crate::pipeline::firewall::change::Hook;
+use crate::pipeline::firewall::reason::shown;
 
 use super::request::{self, Jump, Rejection, Request, Verb};
 
@@ -23,7 +24,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), Rejection> {
         return Ok(());
     }
     if hooks(request.table).is_none() {
-        return Err(format!("no such table: {}", request::shown(request.table)));
+        return Err(format!("no such table: {}", shown(request.table)));
     }
     let chain = request.chain.unwrap_or_default();
     let is_built_in = hook(request.table, chain).is_some();

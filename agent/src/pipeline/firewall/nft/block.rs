@@ -3,6 +3,7 @@
 use crate::pipeline::firewall::change::{
     Backend, Family, FirewallChange, Hook, Operation, Policy, Position, RulesetSource,
 };
+use crate::pipeline::firewall::reason::shown;
 
 use super::convert;
 use super::cursor::Cursor;
@@ -125,10 +126,7 @@ fn hook_of(cursor: &mut Cursor<'_>, family: Option<Family>) -> Result<Hook> {
         b"ingress" => Hook::Ingress,
         b"egress" => Hook::Egress,
         other => {
-            return Err(Stop::refused(format_args!(
-                "no hook `{}`",
-                other.escape_ascii()
-            )));
+            return Err(Stop::refused(format_args!("no hook `{}`", shown(other))));
         }
     };
     if family == Some(Family::Netdev) && !matches!(hook, Hook::Ingress | Hook::Egress) {

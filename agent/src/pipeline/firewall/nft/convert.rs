@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::pipeline::firewall::change::{Addresses, Element, Ports, Protocol, Target};
 use crate::pipeline::firewall::names;
+use crate::pipeline::firewall::reason::shown;
 
 use super::stop::{Result, Stop};
 use super::token::{Kind, Token};
@@ -157,7 +158,7 @@ fn fitting(token: Token<'_>, version: Version) -> Result<Option<IpAddr>> {
     }
     Err(Stop::refused(format_args!(
         "`{}` is no address of that kind",
-        token.text.escape_ascii()
+        shown(token.text)
     )))
 }
 

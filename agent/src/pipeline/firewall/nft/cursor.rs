@@ -1,5 +1,7 @@
 //! A place among the tokens of a text.
 
+use crate::pipeline::firewall::reason::shown;
+
 use super::stop::{Result, Stop};
 use super::token::{Kind, Token};
 
@@ -169,10 +171,9 @@ impl<'a> Cursor<'a> {
     /// nft would say the same of the next token.
     pub(super) fn unexpected(&self) -> Stop {
         match self.peek() {
-            Some(token) => Stop::refused(format_args!(
-                "`{}` is not expected here",
-                token.text.escape_ascii()
-            )),
+            Some(token) => {
+                Stop::refused(format_args!("`{}` is not expected here", shown(token.text)))
+            }
             None => Stop::refused(format_args!("the text ends too early")),
         }
     }

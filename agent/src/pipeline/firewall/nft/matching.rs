@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::pipeline::firewall::change::{Addresses, Negatable, Ports, Protocol, Rule};
+use crate::pipeline::firewall::reason::shown;
 
 use super::convert::{self, Version};
 use super::expression::Field;
@@ -193,7 +194,7 @@ fn states_of(token: Token<'_>) -> Result<Vec<Vec<u8>>> {
     if found.is_empty() && token.kind == Kind::Word {
         return Err(Stop::refused(format_args!(
             "`{}` is no connection state",
-            token.text.escape_ascii()
+            shown(token.text)
         )));
     }
     Ok(found

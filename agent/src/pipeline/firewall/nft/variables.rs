@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::pipeline::firewall::reason::shown;
+
 use super::stop::{Result, Stop};
 use super::token::{Kind, Token};
 
@@ -86,7 +88,7 @@ fn put<'t, 'a>(
             None => {
                 return Err(Stop::refused(format_args!(
                     "no variable `{}`",
-                    name.text.escape_ascii()
+                    shown(name.text)
                 )));
             }
         }

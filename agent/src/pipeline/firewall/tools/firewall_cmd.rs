@@ -9,6 +9,7 @@ use crate::pipeline::firewall::change::{
     RulesetSource, Target, Which,
 };
 use crate::pipeline::firewall::names;
+use crate::pipeline::firewall::reason::shown;
 
 use super::operand::{self, plain};
 use super::rich_rule::{self, RichRule};
@@ -351,7 +352,7 @@ fn named(name: &[u8]) -> Result<&'static str, String> {
     let mut fitting = all().filter(|known| known.as_bytes().starts_with(name));
     match (fitting.next(), fitting.next()) {
         (Some(known), None) => Ok(known),
-        _ => Err(format!("no option --{}", name.escape_ascii())),
+        _ => Err(format!("no option --{}", shown(name))),
     }
 }
 

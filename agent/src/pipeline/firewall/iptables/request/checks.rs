@@ -1,9 +1,10 @@
 //! What the programs look at once they have read a whole command line.
 
 use super::words::NAME_BYTES;
-use super::{Jump, Reader, Rejection, Verb, shown};
+use super::{Jump, Reader, Rejection, Verb};
 use crate::pipeline::firewall::change::{Addresses, Family, Negatable, Protocol};
 use crate::pipeline::firewall::iptables::address;
+use crate::pipeline::firewall::reason::shown;
 
 /// Addresses on one side of a rule.
 type Side = Option<Negatable<Vec<Addresses>>>;

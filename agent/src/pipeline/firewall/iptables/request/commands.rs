@@ -2,8 +2,9 @@
 
 use super::options::CommandOption;
 use super::words::{NAME_BYTES, decimal_index};
-use super::{Reader, Rejection, Verb, is_verdict, shown};
+use super::{Reader, Rejection, Verb, is_verdict};
 use crate::pipeline::firewall::iptables::{extension, number};
+use crate::pipeline::firewall::reason::shown;
 
 /// Largest number of a rule (`parse_rulenumber`, `xshared.c`).
 const RULE_INDEX_MAX: u64 = i32::MAX as u64;

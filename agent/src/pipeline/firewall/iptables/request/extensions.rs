@@ -4,6 +4,7 @@ use super::{Id, Rejection};
 use crate::pipeline::firewall::getopt::{LongOption, Scanner, Takes};
 use crate::pipeline::firewall::iptables::extension::{Extension, ExtensionOption, Value};
 use crate::pipeline::firewall::iptables::value::{self, Context};
+use crate::pipeline::firewall::reason::shown;
 
 /// An option of an extension, as it was given.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +139,7 @@ impl<'a> Extensions<'a> {
             return Err(format!(
                 "--{} does not take {}",
                 option.name,
-                super::shown(used.value)
+                shown(used.value)
             ));
         }
         loaded.given.push(Given {

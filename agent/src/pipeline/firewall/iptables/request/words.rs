@@ -1,8 +1,9 @@
 //! Single words of a command line: names and numbers.
 
-use super::{Rejection, shown};
+use super::Rejection;
 use crate::pipeline::firewall::change::Negatable;
 use crate::pipeline::firewall::iptables::number;
+use crate::pipeline::firewall::reason::shown;
 
 /// Longest name of a chain or target with its end, in bytes (`XT_EXTENSION_MAXNAMELEN`,
 /// `include/uapi/linux/netfilter/x_tables.h`).

@@ -420,3 +420,23 @@ fn beyond_its_bounds_a_text_is_a_change_that_is_not_understood() {
         assert!(matches!(change(&text).operation, Operation::Other { .. }));
     }
 }
+
+#[test]
+fn a_reason_names_the_beginning_of_a_long_word() {
+    let long = "x".repeat(100_000);
+    for text in [
+        format!("add rule t c tcp dport ${long} accept"),
+        format!("add rule t c ct state {long} accept"),
+        format!("add chain t c {{ type filter hook {long} priority 0; }}"),
+        format!("add table t {long}"),
+    ] {
+        let Command::Rejected { reason } = parse_text(text.as_bytes()) else {
+            panic!("{:?}", parse_text(text.as_bytes()));
+        };
+        assert!(
+            reason.contains("xxx") && reason.len() < 200,
+            "{} bytes",
+            reason.len()
+        );
+    }
+}

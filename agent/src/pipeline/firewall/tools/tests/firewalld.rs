@@ -194,6 +194,19 @@ fn firewalld_that_only_reads_or_is_wrong() {
 }
 
 #[test]
+fn a_reason_names_the_beginning_of_a_long_option() {
+    let line = format!("--{}", "x".repeat(100_000));
+    let Command::Rejected { reason } = firewall_cmd(&line) else {
+        panic!("{:?}", firewall_cmd(&line));
+    };
+    assert!(
+        reason.contains("xxx") && reason.len() < 200,
+        "{} bytes",
+        reason.len()
+    );
+}
+
+#[test]
 fn options_can_be_abbreviated() {
     assert_eq!(
         added(firewall_cmd("--add-po=22/tcp")).destination_ports,
