@@ -196,11 +196,17 @@ impl Settings {
 
     /// What may withhold more than was meant, or nothing any more, at that time.
     pub fn doubts(&self, wall_ns: u64) -> Vec<Doubt> {
-        let doubts = self.filters.iter().flat_map(|filter| {
-            let whys = doubts::of(&filter.value, wall_ns).into_iter();
-            whys.map(|why| Doubt {
-                origin: filter.origin.clone(),
-                filter: filter.value.name.clone(),
+        let of_all = self.filters.iter().map(|filter| {
+            let Written { value, origin } = filter;
+            (value, Some(origin))
+        });
+        let rule = &self.rules.linux_iptables_firewall_modification;
+        let of_rule = rule.spec.filters.iter().map(|filter| (filter, None));
+        let doubts = of_all.chain(of_rule).flat_map(|(filter, origin)| {
+            let whys = doubts::of(filter, wall_ns).into_iter();
+            whys.map(move |why| Doubt {
+                origin: origin.cloned(),
+                filter: filter.name.clone(),
                 why,
             })
         });

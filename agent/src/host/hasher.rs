@@ -1,8 +1,10 @@
 //! Finds out the SHA-256 of executables, on a thread of its own: a file may be large, its disk slow, and what
 //! answers for it (FUSE) may never do so.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -74,21 +76,20 @@ fn sha256(procfs: &Procfs, wanted: &Wanted) -> Option<[u8; 32]> {
         path,
     } = wanted;
     let link = procfs.file(process.tgid, "exe");
-    let by_path = || {
-        let path = Path::new(std::ffi::OsStr::from_bytes(path.as_deref()?));
-        open(path).ok()
-    };
-    let file = open(&link).ok().filter(|file| is(file, *content));
-    let file = file.or_else(|| by_path().filter(|file| is(file, *content)))?;
+    let by_path = || open(Path::new(OsStr::from_bytes(path.as_deref()?)), *content);
+    let file = open(&link, *content).or_else(by_path)?;
     let sha256 = hash(&file).ok()?;
     // What was written meanwhile would have been hashed in halves.
     is(&file, *content).then_some(sha256)
 }
 
-/// A FIFO that stands there by now must not stop the thread.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+/// What stands at `path`, if that is the content. What is put there by now may be a device, which to open is to set
+/// off (a watchdog), or a FIFO: so it is looked at first (`O_PATH`, `open(2)`), and that very file is opened then.
+fn open(path: &Path, content: Content) -> Option<File> {
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    let found = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let found = found.ok().filter(|file| is(file, content))?;
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()
 }
 
 /// By inode and change time: what `stat(2)` calls the device of a file on btrfs or in an overlay is not what the
@@ -159,6 +160,8 @@ mod tests {
         let mut other = same.clone();
         other.content.change_ns -= 1;
         assert_eq!(sha256(&procfs, &other), None);
+        nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(sha256(&procfs, &wanted(&folder.path().join("fifo"))), None);
         fs::remove_file(&path).unwrap();
         assert_eq!(sha256(&procfs, &same), None);
     }

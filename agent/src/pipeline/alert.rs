@@ -134,6 +134,8 @@ pub struct Evidence {
     pub exe_memfd: bool,
     /// The script that the executable interprets.
     pub script: Option<Box<[u8]>>,
+    /// Name of the real uid.
+    pub user: Option<Arc<str>>,
     pub uid: Option<u32>,
     pub euid: Option<u32>,
     pub login_uid: Option<u32>,

@@ -1,9 +1,10 @@
 //! What of a finding is told, and what is not: by real tools.
 
+use std::fs;
 use std::process::Command;
 
 use super::{fits, run};
-use crate::harness::Agent;
+use crate::harness::{Agent, wallwatch};
 use crate::kernel::can_run;
 use crate::kernel::netfilter::in_own_namespace;
 
@@ -41,7 +42,7 @@ fn a_filter_withholds_what_it_names_and_nothing_beside_it() {
     in_own_namespace(|_| {
         let folder = tempfile::tempdir().unwrap();
         let panel = folder.path().join("panel.sh");
-        std::fs::write(&panel, format!("#!/bin/bash\n{ACCEPT}; exit 0\n")).unwrap();
+        fs::write(&panel, format!("#!/bin/bash\n{ACCEPT}; exit 0\n")).unwrap();
         let config = format!(
             "[[filters]]\nname = \"panel\"\nowner = \"web\"\nreason = \"4711\"\nexpires = \"never\"\n\
              lineage = [\"{}\"]\nchange = [\"* dport 6301 accept*\"]\n",
@@ -71,5 +72,47 @@ fn a_filter_withholds_what_it_names_and_nothing_beside_it() {
         );
         let last = stopped.heartbeats.last().unwrap();
         assert_eq!(last["filters"][0]["name"], "panel", "{last:#}");
+    });
+}
+
+/// What `explain` proposes is what an operator will paste.
+#[test]
+fn the_filter_that_explain_proposes_withholds_what_it_was_made_from() {
+    if !can_run("the_filter_that_explain_proposes_withholds_what_it_was_made_from") {
+        return;
+    }
+    in_own_namespace(|_| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut agent = Agent::run("");
+        run(ACCEPT, folder.path());
+        let finding = agent.wait_for_event(|event| {
+            fits(event, "accept-opened", "6301") && event["changes_made"] == 1
+        });
+        agent.stop();
+        let log = folder.path().join("alerts.jsonl");
+        fs::write(&log, finding.to_string()).unwrap();
+        let output = wallwatch()
+            .args(["explain", finding["id"].as_str().unwrap(), "--alerts"])
+            .arg(&log)
+            .output()
+            .unwrap();
+        let page = String::from_utf8(output.stdout).unwrap();
+        let proposed = page.split_once("[[filters]]").expect(&page).1;
+        let filter = format!("[[filters]]{proposed}")
+            .replace("owner = \"\"", "owner = \"web\"")
+            .replace("reason = \"\"", "reason = \"4711\"");
+
+        let agent = Agent::run(&filter);
+        run(ACCEPT, folder.path());
+        let stopped = agent.stop();
+        let told = |finding: &&serde_json::Value| fits(finding, "accept-opened", "6301");
+        let told: Vec<_> = stopped.findings.iter().filter(told).collect();
+        assert!(told.is_empty(), "{filter}\n{told:#?}");
+        let last = stopped.heartbeats.last().unwrap();
+        assert_eq!(last["tamper"]["transactions"], 1, "{last:#}");
+        assert!(
+            last["filters"][0]["lines_withheld"].as_u64() >= Some(1),
+            "{last:#}"
+        );
     });
 }

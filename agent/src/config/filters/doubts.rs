@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::pipeline::filter::{Field, FilterSpec};
+use crate::pipeline::firewall::severity::WRITABLE;
 
 use super::Origin;
 
@@ -35,9 +36,6 @@ const ANYBODY: &[&str] = &[
     "systemd",
     "init",
 ];
-/// Directories in which anybody may put a program.
-const WRITABLE: &[&str] = &["/tmp/", "/var/tmp/", "/dev/shm/", "/home/", "/run/user/"];
-
 /// Why a filter may withhold more than was meant; empty when nothing speaks against it.
 pub(in crate::config) fn of(filter: &FilterSpec, wall_ns: u64) -> Vec<String> {
     let mut doubts = Vec::new();
@@ -81,7 +79,7 @@ fn is_narrow(field: Field, pattern: &str) -> bool {
         .chars()
         .filter(|char| char.is_alphanumeric() || *char == '_')
         .collect();
-    if literal.len() < 3 {
+    if literal.len() < 3 || ANYBODY.contains(&&*literal) {
         return false;
     }
     let is_program = matches!(
@@ -101,18 +99,22 @@ fn is_narrow(field: Field, pattern: &str) -> bool {
 impl fmt::Display for Doubt {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            origin: Origin { file, line, .. },
+            origin,
             filter,
             why,
         } = self;
-        write!(out, "{}:{line}: filter {filter:?}: {why}", file.display())
+        if let Some(Origin { file, line, .. }) = origin {
+            write!(out, "{}:{line}: ", file.display())?;
+        }
+        write!(out, "filter {filter:?}: {why}")
     }
 }
 
-/// Where to look, and why.
+/// Which filter, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    pub origin: Origin,
+    /// `None` for one of the rule's own.
+    pub origin: Option<Origin>,
     pub filter: String,
     pub why: String,
 }

@@ -93,6 +93,7 @@ fn a_broad_or_expired_filter_is_doubted() {
         "process_path = [\"/usr/bin/python3.11\"]",
         "command_regex = [\".*\"]",
         "process_name = [\"iptables*\"]",
+        "processes_exec = [\"*iptables*\"]",
         "origin = [\"login\"]",
     ] {
         let doubts = doubts(&format!("expires = \"never\"\n{broad}"));
@@ -103,4 +104,11 @@ fn a_broad_or_expired_filter_is_doubted() {
     expect![[r#"
         c.toml:2: filter "panel": it has expired and withholds nothing any more
         c.toml:2: filter "panel": `lineage` has "/tmp/panel/paneld", where anybody may put a program"#]].assert_eq(&told.join("\n"));
+    let of_rule = "[[rules.linux_iptables_firewall_modification.filter]]\nname = \"admin\"\nuser = [\"root\"]\n";
+    let doubts = settings(of_rule).doubts(0);
+    assert!(
+        doubts[0]
+            .to_string()
+            .starts_with("filter \"admin\": it is broad")
+    );
 }

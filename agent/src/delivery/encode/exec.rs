@@ -111,6 +111,7 @@ pub(super) fn exec_line(exec: &Evidence, budget: Budget) -> ExecLine<'_> {
         exe_deleted,
         exe_memfd,
         script,
+        user: _,
         uid,
         euid,
         login_uid,

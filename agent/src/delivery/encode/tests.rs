@@ -89,6 +89,7 @@ fn evidence(index: u32, text: Excerpt, port: Option<&str>) -> Evidence {
             ..Namespaces::default()
         },
         exe_sha256: None,
+        user: None,
         exe_file: Some(FileId {
             inode: 1234,
             device: 8 << 20 | 1,

@@ -102,6 +102,7 @@ pub fn evidence(exec: &Exec, process_text: Excerpt, port: Option<&str>) -> Evide
         exe_stat: exec.exe_stat,
         exe_sha256: None,
         script: exec.script().map(Box::from),
+        user: exec.user.clone(),
         uid: exec.uid,
         euid: exec.euid,
         login_uid: exec.login_uid,

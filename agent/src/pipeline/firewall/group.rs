@@ -90,22 +90,17 @@ impl Group {
         finding.reasons = self.reasons.iter().copied().collect();
     }
 
-    pub(super) fn add_actor(
-        &mut self,
-        lineage: &[Ancestor],
-        exec: Option<&Arc<Evidence>>,
-        user: Option<&Arc<str>>,
-    ) {
+    pub(super) fn add_actor(&mut self, lineage: &[Ancestor], exec: Option<&Arc<Evidence>>) {
         let finding = &mut self.finding;
         if finding.lineage.is_empty() {
             finding.lineage = lineage.to_vec();
         }
-        if finding.user.is_none() {
-            finding.user = user.cloned();
-        }
         let Some(exec) = exec else {
             return;
         };
+        if finding.user.is_none() {
+            finding.user.clone_from(&exec.user);
+        }
         let is_listed = finding.execs.iter().any(|known| known.guid == exec.guid);
         if is_listed || self.last_omitted == Some(exec.guid) {
             return;

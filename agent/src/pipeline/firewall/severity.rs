@@ -9,7 +9,7 @@ use crate::pipeline::exec::ExePath;
 use crate::pipeline::tty::Tty;
 
 /// Directories in which anyone, or any service, may put a file (`hier(7)`).
-const WRITABLE: &[&str] = &[
+pub const WRITABLE: &[&str] = &[
     "/tmp/",
     "/var/tmp/",
     "/dev/shm/",

@@ -267,7 +267,7 @@ impl Tamper {
                 };
                 Deed::Change(meaning, evidence)
             });
-            self.add(kind, &actor, deed, exec.user.as_ref(), exec.time);
+            self.add(kind, &actor, deed, exec.time);
         }
     }
 
@@ -321,7 +321,7 @@ impl Tamper {
                 change: change.clone(),
             };
             let deed = Deed::Change(meaning, evidence);
-            self.add(kind, &actor, deed, None, made.time);
+            self.add(kind, &actor, deed, made.time);
         }
     }
 
@@ -405,20 +405,13 @@ impl Tamper {
         !(needs_more && is_told && self.hears_netlink)
     }
 
-    fn add(
-        &mut self,
-        kind: FindingKind,
-        actor: &Actor,
-        deed: Deed,
-        user: Option<&Arc<str>>,
-        time: Time,
-    ) {
+    fn add(&mut self, kind: FindingKind, actor: &Actor, deed: Deed, time: Time) {
         let origin = actor.origin.as_ref().map(|origin| origin.process);
         let key = (kind, origin);
         if !self.groups.contains_key(&key) {
             self.make_room();
         }
-        let fits = self.fits(actor, &deed, user);
+        let fits = self.fits(actor, &deed);
         let host = &self.host;
         let group = self.groups.entry(key).or_insert_with(|| {
             let id = finding_id(host, kind, origin, time);
@@ -434,7 +427,7 @@ impl Tamper {
             group.add_fits(fits);
         }
         group.add_reasons(&actor.reasons);
-        group.add_actor(&actor.lineage, actor.exec.as_ref(), user);
+        group.add_actor(&actor.lineage, actor.exec.as_ref());
         match deed {
             Deed::Exec => {}
             Deed::Change(meaning, change) => {
@@ -455,7 +448,7 @@ impl Tamper {
     }
 
     /// Which filters fit what was done; `None` where there are none.
-    fn fits(&self, actor: &Actor, deed: &Deed, user: Option<&Arc<str>>) -> Option<Fits> {
+    fn fits(&self, actor: &Actor, deed: &Deed) -> Option<Fits> {
         let filters = self.allowed.filters();
         if filters.is_empty() {
             return None;
@@ -472,7 +465,7 @@ impl Tamper {
         let exec = actor.exec.as_deref();
         let whole = exec.filter(|exec| exec.argv_bytes_lost == 0);
         Some(filters.fits(&filter::deed::Deed {
-            user: user.map(|user| &**user),
+            user: exec.and_then(|exec| exec.user.as_deref()),
             process_path: process.and_then(|process| process.exe.known()),
             parent_process_path: parent.and_then(|parent| parent.exe.known()),
             parent_process_id: parent.map(|parent| parent.process.tgid),

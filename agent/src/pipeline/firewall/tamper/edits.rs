@@ -37,7 +37,7 @@ impl Tamper {
             what: *what,
         };
         let deed = Deed::Edit(evidence);
-        self.add(FindingKind::ConfigEdited, &actor, deed, None, *time);
+        self.add(FindingKind::ConfigEdited, &actor, deed, *time);
     }
 }
 
