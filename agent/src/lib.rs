@@ -19,6 +19,8 @@ pub mod pipeline;
 #[forbid(unsafe_code)]
 pub mod formats;
 pub mod lines;
+#[forbid(unsafe_code)]
+pub mod own;
 pub mod recording;
 #[forbid(unsafe_code)]
 pub mod state;

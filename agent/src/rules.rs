@@ -5,6 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use crate::config::{RuleSettings, Settings};
+use crate::delivery::encode::human::passive;
 use crate::pipeline::alert::WindowMode;
 use crate::pipeline::filter::FilterSpec;
 use crate::pipeline::firewall::finding::FindingKind;
@@ -111,7 +112,7 @@ fn filters<'a>(filters: impl Iterator<Item = &'a FilterSpec>, wall_ns: u64) -> S
             };
             write!(line, "; {word} {}", moment(expires_ns)).expect("a string takes every write");
         }
-        writeln!(text, "{:<12} {line}", "filter").expect("a string takes every write");
+        writeln!(text, "{:<12} {}", "filter", passive(&line)).expect("a string takes every write");
     }
     text
 }

@@ -133,16 +133,17 @@ struct Agent {
 impl Agent {
     fn start(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<Self> {
         let identity = Identity::read(root);
+        let mut pipeline = pipeline(settings)?;
+        let mut keeper = Keeper::new(&settings.state, identity.boot_id);
+        pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
+        let mut source = attach(settings, &identity, root, settings.tamper.enabled)?;
+        // What happens while the store is read waits in the rings.
         let place = StorePlace {
             directory: &settings.state.directory.join(store::DIRECTORY_NAME),
             settings: &settings.store,
         };
         let writer = Writer::spawn(&settings.alerts, Some(place), clock::now)
             .context("open the alert log")?;
-        let mut pipeline = pipeline(settings)?;
-        let mut keeper = Keeper::new(&settings.state, identity.boot_id);
-        pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
-        let mut source = attach(settings, &identity, root, settings.tamper.enabled)?;
         let since = clock::now();
         let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
         pipeline.hears_netlink(netfilter.hears());

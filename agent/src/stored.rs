@@ -121,6 +121,8 @@ struct Status {
     /// Whether an agent runs with this store.
     owned: bool,
     sinks: Vec<SinkStatus>,
+    /// Sinks whose cursor is damaged: they get again what is stored.
+    unreadable: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,15 +139,16 @@ impl Status {
         let directory = state.join(DIRECTORY_NAME);
         let read = || format!("read {}", directory.display());
         // Before the records: what is stored meanwhile only makes a backlog longer.
-        let cursors = cursors(&directory).with_context(read)?;
+        let (cursors, unreadable) = cursors(&directory).with_context(read)?;
         let mut status = Self {
             schema: "wallwatch.spool/1",
-            epoch: epoch(&directory).with_context(read)?,
+            epoch: epoch(&directory),
             seq: cursors.iter().map(|cursor| cursor.seq).max().unwrap_or(0),
             records: 0,
             damaged: 0,
             owned: Owner::is_owned(&directory).unwrap_or(false),
             sinks: Vec::new(),
+            unreadable,
         };
         let sink = |cursor| SinkStatus {
             cursor,
@@ -178,7 +181,10 @@ impl Status {
 
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        let epoch = self.epoch.as_deref().unwrap_or("not written yet");
+        let epoch = self
+            .epoch
+            .as_deref()
+            .unwrap_or("not written yet, or damaged");
         writeln!(text, "epoch    {epoch}")?;
         writeln!(text, "seq      {}", self.seq)?;
         writeln!(
@@ -221,6 +227,9 @@ impl Status {
                 writeln!(text, "           in trouble: {}", passive(trouble))?;
             }
         }
+        for sink in &self.unreadable {
+            writeln!(text, "sink     {}: its cursor is damaged", passive(sink))?;
+        }
         Ok(text)
     }
 }
@@ -238,7 +247,8 @@ pub fn status(state: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Resu
         let cursor = &sink.cursor;
         cursor.dropped + cursor.damaged + cursor.dead_letters == 0 && cursor.trouble.is_none()
     };
-    match status.damaged == 0 && status.sinks.iter().all(is_well) {
+    let are_readable = status.damaged == 0 && status.unreadable.is_empty();
+    match are_readable && status.sinks.iter().all(is_well) {
         true => Ok(ExitCode::Success),
         false => Ok(ExitCode::Found),
     }
@@ -260,7 +270,21 @@ pub fn drain(settings: &Settings, timeout: Duration) -> anyhow::Result<ExitCode>
     };
     let writer =
         Writer::spawn(&settings.alerts, Some(place), clock::now).context("open the alert log")?;
-    let books = writer.shutdown(timeout).store;
+    // A sink that has to try again gets the time to do so.
+    let has_backlog = || {
+        writer
+            .store_books()
+            .sinks
+            .iter()
+            .any(|sink| sink.backlog > 0)
+    };
+    for _ in 0..timeout.as_millis() / LOOK_AGAIN.as_millis() {
+        if !has_backlog() {
+            break;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    let books = writer.shutdown(LOOK_AGAIN).store;
     if !books.durable {
         bail!("the store in {} cannot be used", directory.display());
     }
@@ -271,11 +295,14 @@ pub fn drain(settings: &Settings, timeout: Duration) -> anyhow::Result<ExitCode>
 }
 
 fn watch_drain(state: &Path, timeout: Duration) -> anyhow::Result<ExitCode> {
-    let target = Status::read(state)?.seq;
+    let status = Status::read(state)?;
+    if status.is_drained() {
+        return Ok(ExitCode::Success);
+    }
+    let directory = state.join(DIRECTORY_NAME);
     for _ in 0..=timeout.as_millis() / LOOK_AGAIN.as_millis() {
-        let status = Status::read(state)?;
-        let has_target = |sink: &SinkStatus| sink.cursor.seq >= target;
-        if status.is_drained() || status.sinks.iter().all(has_target) {
+        let (cursors, _) = cursors(&directory).context("read how far the sinks are")?;
+        if cursors.iter().all(|cursor| cursor.seq >= status.seq) {
             return Ok(ExitCode::Success);
         }
         thread::sleep(LOOK_AGAIN);

@@ -210,7 +210,7 @@ fn read_state(mut section: Section<'_>) -> StateConfig {
 
 fn read_store(mut section: Section<'_>) -> StoreConfig {
     const DAYS_400_S: u64 = 400 * 86_400;
-    let bounds = 4 * MIB..=64 * GIB;
+    let bounds = 4 * MIB..=4 * GIB;
     let expected = format!(
         "a size from {:?} to {:?}",
         byte_size::to_text(*bounds.start()),

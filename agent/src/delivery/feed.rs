@@ -23,9 +23,12 @@ const BATCH_RECORDS_MAX: usize = 64;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Between two tries to save what is not stored, while the agent stops and little time is left.
 const RETRY_AFTER_WHILE_CLOSING: Duration = Duration::from_millis(100);
-/// A segment that cannot be read so many times is passed over.
-const READ_ATTEMPTS: u32 = 3;
+/// A segment that cannot be read is passed over after so many tries, some five minutes: a disk or a table of open
+/// files that fails for a while costs nothing.
+const READ_ATTEMPTS: u32 = 10;
+/// The pause after the first failure; it doubles up to a minute.
 const READ_RETRY_AFTER: Duration = Duration::from_secs(1);
+const READ_RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// The directory of a store, and the right to write there.
 pub(super) struct Place {
@@ -40,8 +43,8 @@ pub(super) struct Feed {
     pub(super) place: Option<Place>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Who saves a cursor: two at once would use one temporary name.
-    saving: Mutex<()>,
+    /// For each sink, who saves its cursor: two at once would use one temporary name.
+    saving: Vec<Mutex<()>>,
 }
 
 /// What became of records that could not be stored at once.
@@ -76,6 +79,7 @@ impl Feed {
         segments: Vec<Segment>,
         next_seq: u64,
     ) -> Self {
+        let saving = cursors.iter().map(|_| Mutex::default()).collect();
         let readers = cursors.into_iter().map(|cursor| Reader {
             cursor,
             is_over: false,
@@ -90,7 +94,7 @@ impl Feed {
                 ..State::default()
             }),
             changed: Condvar::new(),
-            saving: Mutex::default(),
+            saving,
         }
     }
 
@@ -204,7 +208,9 @@ impl Feed {
     /// Writes a cursor down; where that fails, its sink may get some records twice after a restart.
     fn save_cursor(&self, index: usize) {
         let Some(place) = &self.place else { return };
-        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.saving[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let cursor = self.lock().readers[index].cursor.clone();
         if let Err(error) = cursor.save(&*place.disk, &place.directory) {
             let sink = cursor.sink;
@@ -240,7 +246,7 @@ impl Feed {
                 continue;
             };
             drop(state);
-            let batch = self.read(index, &segment, after, ahead);
+            let batch = self.read(index, &segment, after, ahead)?;
             if !batch.is_empty() {
                 return Some(batch);
             }
@@ -248,14 +254,15 @@ impl Feed {
         }
     }
 
-    /// A batch from the disk; empty when there is nothing in that segment, or it could not be read now.
+    /// A batch from the disk; empty when there is nothing in that segment, or it could not be read now. `None` when
+    /// that is not to be tried again in this run. What was read stays ahead until the cursor is behind it.
     fn read(
         &self,
         index: usize,
         segment: &Segment,
         after: u64,
         ahead: &mut ReadAhead,
-    ) -> Vec<Record> {
+    ) -> Option<Vec<Record>> {
         while ahead
             .records
             .pop_front_if(|record| record.seq <= after)
@@ -272,32 +279,41 @@ impl Feed {
                         cursor.seq = cursor.seq.max(segment.last_seq);
                     }
                 }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Taken away a moment ago, and not counted yet; or by somebody else.
+                    let mut state = self.lock();
+                    let cursor = &mut state.readers[index].cursor;
+                    let first = segment.first_seq.max(cursor.seq + 1);
+                    let lost = (segment.last_seq + 1).saturating_sub(first);
+                    cursor.drop_records(first, segment.last_seq, lost);
+                }
                 Err(error) if ahead.failures + 1 < READ_ATTEMPTS => {
+                    let doubled = READ_RETRY_AFTER * (1 << ahead.failures);
                     ahead.failures += 1;
                     tracing::warn!(segment = segment.file_name(), %error, "cannot be read, trying again");
-                    self.pause(READ_RETRY_AFTER);
+                    if !self.pause(doubled.min(READ_RETRY_MAX)) {
+                        return None;
+                    }
                 }
                 Err(error) => {
                     ahead.failures = 0;
                     let mut state = self.lock();
                     let cursor = &mut state.readers[index].cursor;
-                    let lost = segment.last_seq - cursor.seq;
+                    let lost = segment.last_seq.saturating_sub(cursor.seq);
                     tracing::error!(segment = segment.file_name(), %error, lost, "cannot be read: passed over");
                     cursor.damaged += lost;
-                    cursor.seq = segment.last_seq;
+                    cursor.seq = cursor.seq.max(segment.last_seq);
                 }
             }
         }
         let mut bytes = 0;
-        let mut batch = Vec::new();
-        while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(record) = ahead.records.pop_front() else {
-                break;
-            };
+        let batch = ahead.records.iter().take(BATCH_RECORDS_MAX);
+        let batch = batch.take_while(|record| {
+            let fits = bytes < BATCH_BYTES_MAX;
             bytes += record.json.len();
-            batch.push(record);
-        }
-        batch
+            fits
+        });
+        Some(batch.cloned().collect())
     }
 
     /// The number of damaged lines that were not counted before.
@@ -326,6 +342,12 @@ impl Feed {
     ) {
         let mut state = self.lock();
         let cursor = &mut state.readers[index].cursor;
+        // What was dropped meanwhile is counted there.
+        let new = |records: &[Record]| {
+            let is_new = |record: &&Record| record.seq > cursor.seq;
+            records.iter().filter(is_new).count() as u64
+        };
+        let (n_delivered, n_dead_letters) = (new(delivered), new(dead_letters));
         let last = delivered
             .iter()
             .chain(dead_letters)
@@ -333,8 +355,8 @@ impl Feed {
         let seq = last.max().unwrap_or(0).max(cursor.seq);
         let is_changed = seq > cursor.seq || cursor.trouble != trouble;
         cursor.seq = seq;
-        cursor.delivered += delivered.len() as u64;
-        cursor.dead_letters += dead_letters.len() as u64;
+        cursor.delivered += n_delivered;
+        cursor.dead_letters += n_dead_letters;
         cursor.trouble = trouble;
         state.trim();
         drop(state);

@@ -14,18 +14,25 @@ const HOLD_RETRY: Duration = Duration::from_secs(60);
 pub(super) fn forward(sink: &mut dyn Sink, index: usize, feed: &Feed, seed: u64) {
     let mut backoff = Backoff::new(seed);
     let mut ahead = ReadAhead::default();
-    let mut was_well = true;
+    let mut said = None;
     'batches: while let Some(batch) = feed.next(index, &mut ahead) {
         let mut rest = &batch[..];
         while !rest.is_empty() {
-            let Delivery { delivered, trouble } = sink.deliver(rest);
+            let Delivery {
+                delivered,
+                mut trouble,
+            } = sink.deliver(rest);
+            if delivered == 0 && trouble.is_none() {
+                let why = "nothing was delivered, and no reason given".to_owned();
+                trouble = Some(Trouble::Retry { after: None, why });
+            }
             let (done, left) = rest.split_at(delivered.min(rest.len()));
             rest = left;
             if !done.is_empty() {
                 backoff.reset();
             }
             let words = trouble.as_ref().map(|trouble| why(trouble).to_owned());
-            say(sink.name(), words.as_deref(), &mut was_well);
+            say(sink.name(), words.as_deref(), &mut said);
             let (Some(trouble), Some(first)) = (trouble, rest.first()) else {
                 feed.settle(index, done, &[], words);
                 continue;
@@ -81,13 +88,13 @@ fn why(trouble: &Trouble) -> &str {
 }
 
 /// Says only what is new.
-fn say(sink: &str, trouble: Option<&str>, was_well: &mut bool) {
-    match (trouble, *was_well) {
-        (Some(why), true) => {
-            tracing::warn!(sink, why, "alerts are not delivered as they should be")
-        }
-        (None, false) => tracing::info!(sink, "alerts are delivered again"),
-        _ => {}
+fn say(sink: &str, trouble: Option<&str>, said: &mut Option<String>) {
+    if trouble == said.as_deref() {
+        return;
     }
-    *was_well = trouble.is_none();
+    match trouble {
+        Some(why) => tracing::warn!(sink, why, "alerts are not delivered as they should be"),
+        None => tracing::info!(sink, "alerts are delivered again"),
+    }
+    *said = trouble.map(str::to_owned);
 }

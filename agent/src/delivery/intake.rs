@@ -18,6 +18,8 @@ use super::store::{Segment, Store, StoreCounts};
 pub type Clock = fn() -> Time;
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// Time that passes for the store from one look at it to the next, which are a second apart.
+const STEP_S_MAX: u64 = 60;
 /// So many records within a second are a storm: from then on a batch waits for company.
 const STORM_RECORDS: usize = 64;
 const COMPANY_MAX: Duration = Duration::from_millis(20);
@@ -102,14 +104,12 @@ impl Intake {
                 break;
             };
             let seq = last.seq;
-            let mut stored = store.append(&held, self.epoch);
-            if let Err(error) = &stored
-                && error.kind() == io::ErrorKind::StorageFull
-                && remove_overdue(store, &self.feed, true)
-            {
-                stored = store.append(&held, self.epoch);
+            while let Err(error) = store.append(&held, self.epoch) {
+                // One at a time: what has been delivered is kept for as long as there is room.
+                if !is_full(&error) || !remove_overdue(store, &self.feed, true, 1) {
+                    return Err(error);
+                }
             }
-            stored?;
             self.feed.stored(held.len(), seq, segments(store));
         }
         // Numbers that found no room are passed over.
@@ -151,8 +151,13 @@ impl Intake {
         let Some(store) = &mut self.store else {
             return;
         };
-        store.advance(seconds);
-        remove_overdue(store, &self.feed, false);
+        // A host that slept is not an agent that ran.
+        store.advance(seconds.min(STEP_S_MAX));
+        remove_overdue(store, &self.feed, false, REMOVED_AT_ONCE_MAX);
+        if self.degraded {
+            // The books would bind the next run to an epoch of which it does not know all numbers.
+            return;
+        }
         if let Err(error) = store.save_books() {
             tracing::debug!(%error, "the store's books cannot be written");
         }
@@ -172,10 +177,17 @@ impl Intake {
     }
 }
 
-/// Takes away what the bounds do not allow; whether that was anything.
-fn remove_overdue(store: &mut Store, feed: &Feed, needs_room: bool) -> bool {
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Takes away what the bounds do not allow, `segments_max` segments at most; whether that was anything.
+fn remove_overdue(store: &mut Store, feed: &Feed, needs_room: bool, segments_max: usize) -> bool {
     let mut removed_any = false;
-    for _ in 0..REMOVED_AT_ONCE_MAX {
+    for _ in 0..segments_max {
         let delivered = feed.delivered_seq();
         if !store.is_overdue(delivered, needs_room) {
             break;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::unistd::Group;
 use thiserror::Error;
 
-use super::queue::{AppendError, Chain, Outcome};
+use super::queue::Chain;
 use super::sink::{Delivery, Record, Sink, Trouble};
 
 const FILE_MODE: u32 = 0o640;
@@ -78,15 +78,12 @@ impl Sink for LocalLog {
     fn deliver(&mut self, records: &[Record]) -> Delivery {
         let line = |record: &Record| [&record.json[..], b"\n"].concat();
         let lines: Vec<Vec<u8>> = records.iter().map(line).collect();
-        let Err(AppendError { error, outcome }) = self.append(&lines) else {
+        let Err((delivered, error)) = self.append(&lines) else {
             return Delivery::all(records);
         };
         let why = Chain(&error).to_string();
         Delivery {
-            delivered: match outcome {
-                Outcome::Written(written) | Outcome::Gone(written) => written,
-                Outcome::Unsynced => records.len(),
-            },
+            delivered,
             trouble: Some(Trouble::Retry { after: None, why }),
         }
     }
@@ -97,24 +94,17 @@ impl Sink for LocalLog {
 }
 
 impl LocalLog {
-    fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), AppendError<LocalLogError>> {
-        self.follow_rotation().map_err(|error| AppendError {
-            error,
-            outcome: Outcome::Written(0),
+    /// The error comes with the number of lines that need not be written again. Those that were written and not synced
+    /// are among them: to write them at each try would fill the disk, and the store has them.
+    fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), (usize, LocalLogError)> {
+        self.follow_rotation().map_err(|error| (0, error))?;
+        write_lines(&self.file, lines).map_err(|(written, source)| {
+            let path = self.path.clone();
+            (written, LocalLogError::Write { path, source })
         })?;
-        write_lines(&self.file, lines).map_err(|(written, source)| AppendError {
-            error: LocalLogError::Write {
-                path: self.path.clone(),
-                source,
-            },
-            outcome: Outcome::Written(written),
-        })?;
-        self.file.sync_data().map_err(|source| AppendError {
-            error: LocalLogError::Sync {
-                path: self.path.clone(),
-                source,
-            },
-            outcome: Outcome::Unsynced,
+        self.file.sync_data().map_err(|source| {
+            let path = self.path.clone();
+            (lines.len(), LocalLogError::Sync { path, source })
         })
     }
 }
@@ -267,7 +257,7 @@ mod tests {
     }
 
     fn append(log: &mut LocalLog, texts: &[&str]) {
-        if let Err(AppendError { error, .. }) = log.append(&lines(texts)) {
+        if let Err((_, error)) = log.append(&lines(texts)) {
             panic!("{error:?}");
         }
     }
@@ -365,10 +355,8 @@ mod tests {
         fs::write(&target, "").unwrap();
         fs::remove_file(&path).unwrap();
         symlink(&target, &path).unwrap();
-        let Err(error) = log.append(&lines(&["a"])) else {
-            panic!("followed");
-        };
-        assert_eq!(error.outcome, Outcome::Written(0));
+        let (written, _) = log.append(&lines(&["a"])).unwrap_err();
+        assert_eq!(written, 0);
         assert_eq!(fs::read_to_string(target).unwrap(), "");
     }
 
@@ -378,11 +366,9 @@ mod tests {
         let path = Path::new("/proc/thread-self/comm");
         let name = fs::read(path).unwrap();
         let mut log = LocalLog::open(path, "adm").unwrap();
-        let Err(error) = log.append(&lines(&["unsynced"])) else {
-            panic!("synced");
-        };
-        assert_eq!(error.outcome, Outcome::Unsynced);
-        assert!(matches!(error.error, LocalLogError::Sync { .. }));
+        let (written, error) = log.append(&lines(&["unsynced"])).unwrap_err();
+        assert_eq!(written, 1);
+        assert!(matches!(error, LocalLogError::Sync { .. }));
         assert_eq!(fs::read_to_string(path).unwrap().trim_end(), "unsynced");
         fs::write(path, name).unwrap();
     }
@@ -439,17 +425,14 @@ mod tests {
         let line = "x".repeat(1000);
         let mut waiting = lines(&[line.as_str(); 50]);
         for _ in 0..2 {
-            let Err(error) = log.append(&waiting) else {
+            let Err((written, LocalLogError::Write { .. })) = log.append(&waiting) else {
                 return Err(io::Error::other("the disk is not full"));
-            };
-            let Outcome::Written(written) = error.outcome else {
-                return Err(io::Error::other(error.error));
             };
             waiting.drain(..written);
         }
         fs::remove_file(ballast)?;
         log.append(&waiting)
-            .map_err(|error| io::Error::other(error.error))?;
+            .map_err(|(_, error)| io::Error::other(error))?;
         fs::read_to_string(&path)
     }
 }

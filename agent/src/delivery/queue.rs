@@ -49,9 +49,6 @@ pub(super) struct AppendError<E> {
 pub(super) enum Outcome {
     /// The first ones were written; the others can be tried again.
     Written(usize),
-    /// All were written, and may not outlast a crash of the machine. To write them again would only
-    /// double them.
-    Unsynced,
     /// The first ones were written; it is no use to try the others again.
     Gone(usize),
 }
@@ -72,9 +69,7 @@ pub struct LineCounts {
     pub dropped: u64,
     /// Not written yet.
     pub waiting: u64,
-    /// Of those written, the ones that may not be on the disk, for it could not be synced.
-    pub unsynced: u64,
-    /// Batches that were not written or not synced at the first try.
+    /// Batches that were not written at the first try.
     pub faults: u64,
 }
 
@@ -122,17 +117,16 @@ impl Queue {
         self.shared.advance(Stage::Closing);
     }
 
-    /// Waits until it has, at most for `deadline`; what waits then is given up.
-    pub(super) fn wait(&self, deadline: Duration) -> LineCounts {
+    /// Waits until it has, at most for `deadline`; what waits then is given up. Whether it has.
+    pub(super) fn wait(&self, deadline: Duration) -> bool {
         let shared = &*self.shared;
-        drop(
-            shared
-                .changed
-                .wait_timeout_while(shared.lock(), deadline, |state| state.stage < Stage::Ended)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let waits = |state: &mut State| state.stage < Stage::Ended;
+        let waited = shared
+            .changed
+            .wait_timeout_while(shared.lock(), deadline, waits);
+        let has_ended = waited.unwrap_or_else(PoisonError::into_inner).0.stage == Stage::Ended;
         shared.advance(Stage::Ended);
-        self.counts()
+        has_ended
     }
 }
 
@@ -224,10 +218,8 @@ impl Shared {
         state.counts.written += written as u64;
     }
 
-    fn count_fault(&self, unsynced: usize) {
-        let mut state = self.lock();
-        state.counts.faults += 1;
-        state.counts.unsynced += unsynced as u64;
+    fn count_fault(&self) {
+        self.lock().counts.faults += 1;
     }
 
     /// Waits until it is time to try again.
@@ -260,7 +252,6 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
     Well,
-    Unsynced,
     Failing,
 }
 
@@ -285,16 +276,8 @@ fn write(name: &'static str, mut log: impl Log, shared: &Shared) {
         };
         let error = Chain(&error);
         match outcome {
-            Outcome::Unsynced => {
-                shared.count_fault(n_lines);
-                shared.settle(&mut batch, n_lines);
-                health = Health::Unsynced;
-                if before != health {
-                    tracing::warn!(log = name, %error, "alerts are written, but may not be on the disk");
-                }
-            }
             Outcome::Written(written) => {
-                shared.count_fault(0);
+                shared.count_fault();
                 shared.settle(&mut batch, written);
                 health = Health::Failing;
                 if before != health {
@@ -303,7 +286,7 @@ fn write(name: &'static str, mut log: impl Log, shared: &Shared) {
                 shared.pause();
             }
             Outcome::Gone(written) => {
-                shared.count_fault(0);
+                shared.count_fault();
                 shared.settle(&mut batch, written);
                 let lost = shared.give_up();
                 tracing::error!(log = name, %error, lost, "alerts are not written any more");
@@ -402,7 +385,8 @@ mod tests {
             assert_eq!(queue.accept(line(text)), Accepted::Queued);
         }
         queue.close();
-        let counts = queue.wait(LONG);
+        assert!(queue.wait(LONG));
+        let counts = queue.counts();
         let batches: Vec<_> = handed.try_iter().collect();
         assert!(batches.iter().all(|batch| batch.len() <= BATCH_LINES_MAX));
         assert_eq!(batches.concat(), expected);
@@ -430,7 +414,8 @@ mod tests {
         assert_eq!(queue.accept(line("f")), Accepted::Dropped);
         drop(orders);
         queue.close();
-        let counts = queue.wait(LONG);
+        assert!(queue.wait(LONG));
+        let counts = queue.counts();
         assert_eq!((counts.written, counts.dropped), (4, 2));
     }
 
@@ -469,40 +454,14 @@ mod tests {
         orders.send(Some(Outcome::Written(2))).unwrap();
         assert_eq!(handed.recv().unwrap(), ["c", "d"]);
         orders.send(ALL).unwrap();
+        assert!(queue.wait(LONG));
         assert_eq!(
-            queue.wait(LONG),
+            queue.counts(),
             LineCounts {
                 written: 4,
                 dropped: 0,
                 waiting: 0,
-                unsynced: 0,
                 faults: 2,
-            }
-        );
-    }
-
-    #[test]
-    fn what_was_written_and_not_synced_is_not_tried_again_and_is_counted() {
-        let Rig {
-            queue,
-            handed,
-            orders,
-        } = rig(1000);
-        queue.accept(line("a"));
-        assert_eq!(handed.recv().unwrap(), ["a"]);
-        queue.accept(line("b"));
-        orders.send(Some(Outcome::Unsynced)).unwrap();
-        assert_eq!(handed.recv().unwrap(), ["b"]);
-        orders.send(ALL).unwrap();
-        queue.close();
-        assert_eq!(
-            queue.wait(LONG),
-            LineCounts {
-                written: 2,
-                dropped: 0,
-                waiting: 0,
-                unsynced: 1,
-                faults: 1,
             }
         );
     }
@@ -519,7 +478,8 @@ mod tests {
         queue.accept(line("b"));
         orders.send(Some(Outcome::Gone(0))).unwrap();
         queue.close();
-        let counts = queue.wait(LONG);
+        assert!(queue.wait(LONG));
+        let counts = queue.counts();
         assert_eq!((counts.written, counts.dropped, counts.waiting), (0, 2, 0));
         assert_eq!(queue.accept(line("c")), Accepted::Dropped);
     }
@@ -536,7 +496,8 @@ mod tests {
         queue.accept(line("b"));
         queue.close();
         assert_eq!(queue.accept(line("c")), Accepted::Dropped);
-        assert_eq!(queue.wait(Duration::from_millis(1)).waiting, 2);
+        assert!(!queue.wait(Duration::from_millis(1)));
+        assert_eq!(queue.counts().waiting, 2);
         drop(orders);
     }
 }

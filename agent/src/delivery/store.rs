@@ -17,7 +17,8 @@
 //! Opening reads everything once: a torn tail is cut, damaged records are skipped and counted, records that were
 //! written twice count once. Numbers go on behind the largest that any record or cursor knows. The epoch, which
 //! every event bears beside its number, is another one when it cannot be known whether all numbers are known: the
-//! store is new or lost, a segment is unreadable, or events went out while the disk took nothing.
+//! store is new or lost, a segment is unreadable or damaged at its end, the books do not name the epoch of the last
+//! record, or events went out while the disk took nothing.
 //!
 //! The bounds: bytes, and age. Age is counted in time during which an agent ran, by the boot clock; the wall clock is
 //! not asked, so a jump of it can neither empty the store nor fill it up.
@@ -56,6 +57,8 @@ pub const DIRECTORY_NAME: &str = "spool";
 const SEGMENTS_MAX: usize = 4096;
 /// A segment is closed after this part of the shorter age, so that ages can be told apart.
 const PARTS_OF_AGE: u64 = 8;
+/// And no sooner than after this part of the longer one.
+const PARTS_OF_AGE_MAX: u64 = SEGMENTS_MAX as u64 / 4;
 /// How often the books are written at least while the agent runs.
 const BOOKS_INTERVAL_S: u64 = 600;
 
@@ -122,7 +125,7 @@ impl Store {
         let active = last
             .filter(|last| recovered.last_is_clean && last.bytes < SEGMENT_BYTES)
             .and_then(|last| disk.open(&directory.join(last.file_name())).ok());
-        Ok(Self {
+        let mut store = Self {
             directory: directory.to_owned(),
             settings: *settings,
             epoch: recovered.epoch.unwrap_or_else(Uuid::new_v4),
@@ -134,7 +137,10 @@ impl Store {
             books_s: None,
             counts,
             disk,
-        })
+        };
+        // Where this fails, the next run begins another epoch.
+        drop(store.save_books());
+        Ok(store)
     }
 
     pub(super) fn epoch(&self) -> Uuid {
@@ -169,7 +175,9 @@ impl Store {
             keep_delivered_s,
             max_bytes: _,
         } = self.settings;
-        (max_age_s.min(keep_delivered_s) / PARTS_OF_AGE).max(1)
+        let part_s = max_age_s.min(keep_delivered_s) / PARTS_OF_AGE;
+        // A segment for each heartbeat would reach the bound on segments long before that on age.
+        part_s.max(max_age_s / PARTS_OF_AGE_MAX).max(1)
     }
 
     /// Makes the records last, all or none. Their numbers rise, and are larger than any before.
@@ -218,6 +226,8 @@ impl Store {
     }
 
     fn begin_segment(&mut self, first_seq: u64) -> io::Result<Box<dyn DiskFile>> {
+        // Somebody may have taken it away.
+        self.disk.create_directory(&self.directory)?;
         if let Some(last) = self.segments.back().filter(|last| last.records == 0) {
             disk::remove(&*self.disk, &self.directory.join(last.file_name()))?;
             self.segments.pop_back();
@@ -265,9 +275,14 @@ impl Store {
         };
         let path = self.directory.join(oldest.file_name());
         let seqs = if oldest.last_seq > delivered {
-            let bytes = self.disk.read(&path, READ_BYTES_MAX).unwrap_or_default();
-            let contents = record::read(&bytes, delivered);
-            contents.records.iter().map(|record| record.seq).collect()
+            match self.disk.read(&path, READ_BYTES_MAX) {
+                Ok(bytes) => {
+                    let contents = record::read(&bytes, delivered);
+                    contents.records.iter().map(|record| record.seq).collect()
+                }
+                // What cannot be read is lost all the same: each number that may have been in it.
+                Err(_) => (oldest.first_seq.max(delivered + 1)..=oldest.last_seq).collect(),
+            }
         } else {
             Vec::new()
         };
@@ -295,18 +310,14 @@ impl Store {
     }
 }
 
-/// The records of a segment that are newer than `after`, and how many lines are none; nothing when the segment is
-/// gone.
+/// The records of a segment that are newer than `after`, and how many lines are none.
 pub(super) fn read_segment(
     disk: &dyn Disk,
     directory: &Path,
     segment: &Segment,
     after: u64,
 ) -> io::Result<(Vec<Record>, u64)> {
-    let bytes = match disk.read(&directory.join(segment.file_name()), READ_BYTES_MAX) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        read => read?,
-    };
+    let bytes = disk.read(&directory.join(segment.file_name()), READ_BYTES_MAX)?;
     let whole = bytes.len().min(segment.bytes as usize);
     let mut contents = record::read(&bytes[..whole], after);
     let known = |record: &Record| record.seq <= segment.last_seq;

@@ -189,18 +189,19 @@ impl Writer {
         if let Some(stdout) = &self.stdout {
             stdout.close();
         }
-        let lines = self.lines.wait(deadline);
+        let is_stored = self.lines.wait(deadline);
+        let lines = self.lines.counts();
         let are_over = self.feed.close(left());
-        if are_over && lines.waiting == 0 {
+        if are_over && is_stored {
             self.feed.release();
         }
         WriterCounts {
             lines,
             store: self.store_books(),
-            stdout: self
-                .stdout
-                .as_ref()
-                .map(|stdout| stdout.wait(left().min(STDOUT_DEADLINE_MAX))),
+            stdout: self.stdout.as_ref().map(|stdout| {
+                stdout.wait(left().min(STDOUT_DEADLINE_MAX));
+                stdout.counts()
+            }),
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::own::is_own;
+
 /// Command lines hold secrets.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -52,10 +53,7 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, StateError> {
         Err(error) => return Err(failed(error)),
     };
     let metadata = file.metadata().map_err(failed)?;
-    let is_own = metadata.is_file()
-        && metadata.uid() == nix::unistd::geteuid().as_raw()
-        && metadata.mode() & WRITABLE_BY_OTHERS == 0;
-    if is_own {
+    if metadata.is_file() && is_own(&metadata) {
         Ok(Some(file))
     } else {
         Err(StateError::NotOwn {
@@ -130,6 +128,8 @@ fn write_synced(
 mod tests {
     use std::io::Read;
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 

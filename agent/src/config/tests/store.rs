@@ -26,7 +26,7 @@ fn bounds_that_make_no_sense_are_refused() {
     check(
         "[store]\nmax_bytes = 4095\nmax_age_s = 0\nkeep_delivered_s = -1\nmax_lines = 3\n",
         expect![[r#"
-            c.toml:2: key `store.max_bytes`: expected a size from "4MiB" to "64GiB", found 4095
+            c.toml:2: key `store.max_bytes`: expected a size from "4MiB" to "4GiB", found 4095
             c.toml:3: key `store.max_age_s`: expected a whole number from 3600 to 34560000, found 0
             c.toml:4: key `store.keep_delivered_s`: expected a whole number from 0 to 34560000, found -1
             c.toml:5: key `store.max_lines`: unknown, did you mean `max_bytes`?"#]],

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::disk::{Disk, replace};
 
@@ -30,6 +31,18 @@ pub struct Cursor {
     pub dead_letters: u64,
     /// Why nothing is delivered at present.
     pub trouble: Option<String>,
+}
+
+/// A cursor as it is stored: a flipped digit must not pass for a delivery.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    /// CRC-32 (IEEE 802.3) of the cursor's text, in hexadecimal.
+    crc32: String,
+    cursor: Box<RawValue>,
+}
+
+fn checksum(cursor: &RawValue) -> String {
+    format!("{:08x}", crc32fast::hash(cursor.get().as_bytes()))
 }
 
 /// Records that went before they were delivered.
@@ -77,7 +90,9 @@ impl Cursor {
     }
 
     pub(in crate::delivery) fn save(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(self)?;
+        let cursor = RawValue::from_string(serde_json::to_string(self)?)?;
+        let crc32 = checksum(&cursor);
+        let mut bytes = serde_json::to_vec(&Sealed { crc32, cursor })?;
         bytes.push(b'\n');
         replace(disk, &path(directory, &self.sink), &bytes)
     }
@@ -96,7 +111,11 @@ impl Cursor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,
         };
-        let cursor: Self = serde_json::from_slice(&bytes)?;
+        let sealed: Sealed = serde_json::from_slice(&bytes)?;
+        if sealed.crc32 != checksum(&sealed.cursor) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let cursor: Self = serde_json::from_str(sealed.cursor.get())?;
         if cursor.schema != SCHEMA || cursor.sink != sink || cursor.seq >= u64::MAX / 2 {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -130,9 +149,13 @@ mod tests {
         cursor.save(&disk, directory).unwrap();
         let loaded = Cursor::load(&disk, directory, "file").unwrap();
         assert_eq!(loaded.as_ref(), Some(&cursor));
-        disk.damage(&path(directory, "file"), |bytes| bytes[1] ^= 1);
-        let error = Cursor::load(&disk, directory, "file").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let whole = disk.read(&path(directory, "file"), 1000).unwrap().len();
+        for at in 0..whole - 1 {
+            disk.damage(&path(directory, "file"), |bytes| bytes[at] ^= 1);
+            let error = Cursor::load(&disk, directory, "file").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}");
+            disk.damage(&path(directory, "file"), |bytes| bytes[at] ^= 1);
+        }
         assert_eq!(
             sinks(&["cursor.file.json".to_owned(), "cursor.x".to_owned()]).collect::<Vec<_>>(),
             ["file"]

@@ -1,11 +1,13 @@
 //! One owner at a time: who holds `flock(2)` on `lock` may write.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
+
+use crate::own::is_own;
 
 const FILE_NAME: &str = "lock";
 const DIRECTORY_MODE: u32 = 0o700;
@@ -26,8 +28,10 @@ impl Owner {
     ///
     /// # Errors
     ///
-    /// When there is no such file and it cannot be created, or locks are not known there.
+    /// When there is no such file and it cannot be created, or locks are not known there, or the directory is a link,
+    /// or another user owns it or may write it.
     pub fn acquire(directory: &Path) -> io::Result<Option<Self>> {
+        check(directory)?;
         let mut options = OpenOptions::new();
         options
             .read(true)
@@ -38,6 +42,7 @@ impl Owner {
                 let mut builder = DirBuilder::new();
                 builder.recursive(true).mode(DIRECTORY_MODE);
                 builder.create(directory)?;
+                check(directory)?;
                 options.write(true).create(true).mode(FILE_MODE).open(&path)
             }
             opened => opened,
@@ -68,9 +73,38 @@ impl Owner {
     }
 }
 
+/// Who may write there could forge alerts, and have files of others taken away.
+fn check(directory: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(directory) {
+        Ok(metadata) if metadata.is_dir() && is_own(&metadata) => Ok(()),
+        Ok(_) => Err(io::Error::other(
+            "it is no directory, or another user owns it or may write it",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_others_may_write_is_no_place_for_a_store() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o770)).unwrap();
+        let own = folder.path().join("own");
+        assert!(Owner::acquire(&own).unwrap().is_some());
+        let link = folder.path().join("link");
+        symlink(&own, &link).unwrap();
+        for place in [&open, &link] {
+            let error = Owner::acquire(place).map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains("another user"), "{error}");
+        }
+    }
 
     #[test]
     fn a_store_has_one_owner_at_a_time() {

@@ -58,7 +58,15 @@ pub(super) fn recover(
     let firsts: Vec<u64> = names.iter().filter_map(|name| first_seq_of(name)).collect();
     // Without a segment there never was a store, or it is lost.
     let mut is_whole = !firsts.is_empty();
+    let mut ends_whole = true;
+    // Where the next one begins bounds the numbers of one that could not be read.
+    let mut last_is_unreadable = false;
     for first_seq in firsts {
+        if std::mem::take(&mut last_is_unreadable)
+            && let Some(unreadable) = recovered.segments.back_mut()
+        {
+            unreadable.last_seq = first_seq - 1;
+        }
         let mut segment = Segment::new(first_seq, begun_s(first_seq));
         let path = directory.join(segment.file_name());
         let bytes = match read_patiently(disk, &path) {
@@ -67,9 +75,14 @@ pub(super) fn recover(
                 tracing::error!(path = %path.display(), %error, "a segment of the store cannot be read");
                 counts.segments_unreadable += 1;
                 is_whole = false;
-                // It stays where it is: a later run may be able to read it.
-                recovered.next_seq = recovered.next_seq.max(first_seq + RECORDS_MAX);
+                // It stays where it is: whoever wants it tries again, and counts it where that fails too.
+                segment.records = 1;
+                segment.bytes = READ_BYTES_MAX;
+                segment.last_seq = first_seq + RECORDS_MAX - 1;
+                recovered.next_seq = recovered.next_seq.max(segment.last_seq + 1);
                 recovered.last_is_clean = false;
+                recovered.segments.push_back(segment);
+                last_is_unreadable = true;
                 continue;
             }
         };
@@ -83,6 +96,8 @@ pub(super) fn recover(
             segment.last_seq = last.seq;
             recovered.epoch = epoch_of(last).or(recovered.epoch);
         }
+        // A damaged line may have been several: how many numbers they had is not known.
+        ends_whole = contents.damaged_at_end == 0;
         let next_seq = last_seq + contents.damaged_at_end + 1;
         recovered.next_seq = recovered.next_seq.max(next_seq).max(first_seq);
         if recovered.last_is_clean && contents.damaged + contents.repeated > 0 {
@@ -90,7 +105,10 @@ pub(super) fn recover(
         }
         recovered.segments.push_back(segment);
     }
-    recovered.epoch = recovered.epoch.filter(|_| is_whole);
+    // While the disk takes nothing, events go out under an epoch of which it may have the first ones only. The books
+    // are not written then.
+    let agree = recovered.epoch == books.as_ref().and_then(Books::epoch);
+    recovered.epoch = recovered.epoch.filter(|_| is_whole && ends_whole && agree);
     Ok(recovered)
 }
 

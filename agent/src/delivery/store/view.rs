@@ -69,23 +69,25 @@ impl Iterator for Records {
     }
 }
 
-/// How far each sink is, by its name.
+/// How far each sink is, by its name; and the names of those whose cursor is damaged.
 ///
 /// # Errors
 ///
-/// When the directory or a cursor cannot be read.
-pub fn cursors(directory: &Path) -> io::Result<Vec<Cursor>> {
+/// When the directory cannot be read.
+pub fn cursors(directory: &Path) -> io::Result<(Vec<Cursor>, Vec<String>)> {
     let names = HostDisk.list(directory)?;
-    let cursors = cursor::sinks(&names).map(|sink| Cursor::load(&HostDisk, directory, sink));
-    cursors.filter_map(Result::transpose).collect()
+    let (mut cursors, mut damaged) = (Vec::new(), Vec::new());
+    for sink in cursor::sinks(&names) {
+        match Cursor::load(&HostDisk, directory, sink) {
+            Ok(cursor) => cursors.extend(cursor),
+            Err(_) => damaged.push(sink.to_owned()),
+        }
+    }
+    Ok((cursors, damaged))
 }
 
-/// The epoch in the books; `None` before the first are written.
-///
-/// # Errors
-///
-/// When the directory or the books cannot be read.
-pub fn epoch(directory: &Path) -> io::Result<Option<String>> {
-    let books = Books::load(&HostDisk, directory)?;
-    Ok(books.and_then(|books| books.epoch().map(|epoch| epoch.to_string())))
+/// The epoch in the books; `None` before the first are written, and where they cannot be read.
+pub fn epoch(directory: &Path) -> Option<String> {
+    let books = Books::load(&HostDisk, directory).ok()??;
+    books.epoch().map(|epoch| epoch.to_string())
 }

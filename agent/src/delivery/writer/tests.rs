@@ -1,8 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::sink::{Delivery, Record, Trouble};
+use super::super::store::Removed;
 use super::super::store::disk::simulated::{Fault, SimulatedDisk};
 use super::*;
 use crate::pipeline::exec::Time;
@@ -381,7 +383,6 @@ fn what_finds_no_room_is_counted_and_its_number_stays_unused() {
 
 #[test]
 fn a_jump_of_the_wall_clock_takes_nothing_away() {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static BOOT_NS: AtomicU64 = AtomicU64::new(0);
     static WALL_NS: AtomicU64 = AtomicU64::new(0);
     fn jumping() -> Time {
@@ -411,7 +412,6 @@ fn a_jump_of_the_wall_clock_takes_nothing_away() {
 
 #[test]
 fn what_the_bounds_take_from_a_sink_is_counted_and_named_exactly() {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static BOOT_NS: AtomicU64 = AtomicU64::new(0);
     fn ticking() -> Time {
         Time {
@@ -460,4 +460,175 @@ fn what_the_bounds_take_from_a_sink_is_counted_and_named_exactly() {
     on(&disk, vec![sink]).shutdown(LONG);
     let got = all(&strings.handed);
     assert_eq!(got, (away.dropped + 1..=200).collect::<Vec<_>>());
+}
+
+fn big(id: u64) -> Vec<u8> {
+    let padding = "x".repeat(60_000);
+    format!("{{\"schema\":\"x/1\",\"id\":\"{id}\",\"padding\":\"{padding}\"}}\n").into_bytes()
+}
+
+fn accept_big(writer: &Writer, ids: std::ops::RangeInclusive<u64>) {
+    for id in ids {
+        assert_eq!(writer.accept(big(id)), Accepted::Queued);
+    }
+    wait_until(|| writer.line_counts().waiting == 0);
+}
+
+fn delivered(delivered: usize) -> Delivery {
+    Delivery {
+        delivered,
+        trouble: None,
+    }
+}
+
+fn refused() -> Delivery {
+    let why = "refused".to_owned();
+    Delivery {
+        delivered: 0,
+        trouble: Some(Trouble::Retry { after: None, why }),
+    }
+}
+
+fn segments_of(disk: &SimulatedDisk) -> Vec<PathBuf> {
+    let names = disk.list(spool()).unwrap().into_iter();
+    let segments = names.filter(|name| name.ends_with(".log"));
+    segments.map(|name| spool().join(name)).collect()
+}
+
+#[test]
+fn a_sink_that_is_behind_and_fails_gets_the_same_again() {
+    let disk = SimulatedDisk::default();
+    let (slow, strings) = puppet("slow");
+    let writer = on(&disk, vec![slow]);
+    accept(&writer, 1..=1);
+    assert_eq!(strings.handed.recv_timeout(LONG).unwrap(), [1]);
+    accept(&writer, 2..=3000);
+    wait_until(|| writer.store_books().seq == 3000 && writer.line_counts().waiting == 0);
+    strings.orders.send(delivered(1)).unwrap();
+    let first = strings.handed.recv_timeout(LONG).unwrap();
+    strings.orders.send(refused()).unwrap();
+    let again = strings.handed.recv_timeout(LONG).unwrap();
+    assert_eq!(again, first);
+    let mut part = refused();
+    part.delivered = 10;
+    strings.orders.send(part).unwrap();
+    let rest = strings.handed.recv_timeout(LONG).unwrap();
+    assert_eq!(rest[0], first[10]);
+    drop(strings.orders);
+    wait_until(|| writer.store_books().sinks[0].backlog == 0);
+    let sink = &writer.shutdown(LONG).store.sinks[0];
+    assert_eq!((sink.delivered, sink.dropped, sink.damaged), (3000, 0, 0));
+}
+
+#[test]
+fn an_epoch_of_which_only_a_part_was_stored_ends_with_its_run() {
+    static BOOT_NS: AtomicU64 = AtomicU64::new(0);
+    fn steered() -> Time {
+        Time {
+            boot_ns: BOOT_NS.load(Ordering::Relaxed),
+            wall_ns: 0,
+        }
+    }
+    let disk = SimulatedDisk::default();
+    let (sink, strings) = puppet("file");
+    drop(strings.orders);
+    let writer = on_with(&disk, vec![sink], steered);
+    accept(&writer, 1..=1);
+    wait_until(|| writer.store_books().sinks[0].delivered == 1);
+    disk.arm(1, Fault::FromHere(libc::ENOSPC));
+    accept(&writer, 2..=200);
+    wait_until(|| writer.store_books().sinks[0].delivered == 200);
+    let epoch = writer.store_books().epoch;
+    // There is room for some operations, and then for none: until a batch of several was stored.
+    let is_in_part = (1..40).any(|operations| {
+        disk.repair();
+        disk.arm(operations, Fault::FromHere(libc::ENOSPC));
+        let faults = writer.store_books().faults;
+        BOOT_NS.fetch_add(1_000_000_000, Ordering::Relaxed);
+        wait_until(|| writer.store_books().faults > faults || !writer.store_books().degraded);
+        writer.store_books().held < 199
+    });
+    assert!(is_in_part && writer.store_books().degraded);
+    accept(&writer, 201..=201);
+    wait_until(|| writer.store_books().sinks[0].delivered == 201);
+    // Killed now: what does the next run find?
+    disk.repair();
+    let store = Store::open(Arc::new(disk.clone()), spool(), &BOUNDS).unwrap();
+    assert!(
+        store.next_seq() > 201 || store.epoch() != epoch,
+        "{} again",
+        store.next_seq()
+    );
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_while_the_agent_stops_is_for_the_next_run() {
+    let disk = SimulatedDisk::default();
+    let (slow, strings) = puppet("slow");
+    let writer = on(&disk, vec![slow]);
+    accept_big(&writer, 1..=60);
+    let mut got = strings.handed.recv_timeout(LONG).unwrap();
+    let path = segments_of(&disk).remove(1);
+    let whole = disk.read(&path, u64::MAX - 1).unwrap();
+    disk.damage(&path, |bytes| bytes.resize(8 << 20, b'x'));
+    drop(strings.orders);
+    writer.shutdown(LONG);
+    got.extend(all(&strings.handed));
+    disk.damage(&path, |bytes| *bytes = whole);
+    let (slow, strings) = puppet("slow");
+    drop(strings.orders);
+    on(&disk, vec![slow]).shutdown(LONG);
+    got.extend(all(&strings.handed));
+    got.sort_unstable();
+    got.dedup();
+    assert_eq!(got, (1..=60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_segment_that_is_gone_before_that_was_counted_is_counted() {
+    let disk = SimulatedDisk::default();
+    let (slow, strings) = puppet("slow");
+    let writer = on(&disk, vec![slow]);
+    accept_big(&writer, 1..=60);
+    strings.handed.recv_timeout(LONG).unwrap();
+    // What the intake does in two steps: the file goes, then the feed hears of it. The sink reads in between.
+    for path in &segments_of(&disk)[..2] {
+        disk.unlink(path).unwrap();
+    }
+    drop(strings.orders);
+    wait_until(|| writer.store_books().sinks[0].backlog == 0);
+    let seqs = (19..=36).collect();
+    writer
+        .feed
+        .removed(&Removed { last_seq: 36, seqs }, Vec::new());
+    let sink = &writer.shutdown(LONG).store.sinks[0];
+    assert_eq!(sink.delivered + sink.dropped + sink.damaged, 60, "{sink:?}");
+    assert!(sink.dropped > 0);
+}
+
+#[test]
+fn a_host_that_slept_for_a_week_keeps_what_is_not_delivered() {
+    static BOOT_NS: AtomicU64 = AtomicU64::new(0);
+    fn steered() -> Time {
+        Time {
+            boot_ns: BOOT_NS.load(Ordering::Relaxed),
+            wall_ns: 0,
+        }
+    }
+    let disk = SimulatedDisk::default();
+    let (slow, strings) = puppet("slow");
+    let writer = on_with(&disk, vec![slow], steered);
+    accept_big(&writer, 1..=60);
+    strings.handed.recv_timeout(LONG).unwrap();
+    BOOT_NS.store(8 * 86_400 * 1_000_000_000, Ordering::Relaxed);
+    accept(&writer, 61..=61);
+    wait_until(|| writer.store_books().seq == 61);
+    // The tick after that, and one more.
+    BOOT_NS.fetch_add(2_000_000_000, Ordering::Relaxed);
+    accept(&writer, 62..=62);
+    wait_until(|| writer.store_books().seq == 62);
+    assert_eq!(writer.store_books().segments_removed, 0);
+    drop(strings.orders);
+    let sink = &writer.shutdown(LONG).store.sinks[0];
+    assert_eq!((sink.delivered, sink.dropped), (62, 0));
 }
