@@ -39,6 +39,15 @@ pub(crate) fn wallwatch_with_defaults() -> Command {
     command
 }
 
+/// The same for a guest, which has no folder of test data: the empty configuration is put in `folder`.
+pub(crate) fn wallwatch_with_defaults_in(folder: &Path) -> Command {
+    let config = folder.join("empty.toml");
+    fs::write(&config, "").unwrap();
+    let mut command = wallwatch();
+    command.arg("--config").arg(config);
+    command
+}
+
 /// Where recordings and what is expected of them are kept.
 pub(crate) fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data")

@@ -8,11 +8,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::alert_log::{self, LINE_BYTES_MAX};
+use crate::alert_log::{self, NoEvent};
 use crate::exit_code::ExitCode;
 use crate::explain::filter::{Proposal, filter};
 use crate::explain::view::{View, counted, field, moment};
@@ -39,10 +38,8 @@ const NEVER: &[&str] = &[
 
 #[derive(Debug, Error)]
 pub enum LineError {
-    #[error("longer than {LINE_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("expected a JSON object: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    NoEvent(#[from] NoEvent),
     #[error("expected an id that is a UUID")]
     Id,
 }
@@ -81,10 +78,7 @@ pub fn baseline(files: &[PathBuf], count_min: u64) -> anyhow::Result<(String, Ex
 
 impl Baseline {
     pub fn take(&mut self, line: &[u8]) -> Result<(), LineError> {
-        if line.len() as u64 > LINE_BYTES_MAX {
-            return Err(LineError::TooLong);
-        }
-        let value: Value = serde_json::from_slice(line)?;
+        let value = alert_log::event(line)?;
         let line = View::of(&value);
         if !matches!(line.at("kind").text(), Some("alert" | "finding")) {
             return Ok(());

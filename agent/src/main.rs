@@ -9,6 +9,7 @@ use clap::Parser;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use wallwatch::cli::{
@@ -42,7 +43,8 @@ fn main() -> std::process::ExitCode {
             return code.into();
         }
     };
-    let _written_before_the_end = log_to_stderr(cli.log_level);
+    let watches = matches!(cli.command, Command::Run(_) | Command::Record(_));
+    let _written_before_the_end = log_to_stderr(cli.log_level, watches);
     let code = match execute(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -232,20 +234,26 @@ fn write_all(stream: &mut impl Write, text: &str) -> anyhow::Result<()> {
         .context("write the answer")
 }
 
-/// Through a thread and a bounded queue: a reader of the log that stands still must not stop the watch.
-/// Lines that find no room are dropped. What waits is written when the guard goes.
+/// Of an agent that watches, through a thread and a bounded queue: a reader of the log that stands still must not stop the
+/// watch. Lines that find no room are dropped, and what waits is written when the guard goes. Any other command
+/// waits for its reader, who wants all of it.
 ///
 /// The level is for the agent. The kernel programs have a switch of their own (`kernel_log`), and what
 /// passes that is shown.
-fn log_to_stderr(level: LogLevel) -> WorkerGuard {
-    let (stderr, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(LOG_LINES_MAX)
-        .finish(io::stderr());
+fn log_to_stderr(level: LogLevel, watches: bool) -> Option<WorkerGuard> {
+    let (writer, guard) = if watches {
+        let (stderr, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LOG_LINES_MAX)
+            .finish(io::stderr());
+        (BoxMakeWriter::new(stderr), Some(guard))
+    } else {
+        (BoxMakeWriter::new(io::stderr), None)
+    };
     let filter = Targets::new()
         .with_default(LevelFilter::from(level))
         .with_target("wallwatch_ebpf", LevelFilter::TRACE);
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(stderr)
+        .with_writer(writer)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::delivery::encode::human::explained;
+use crate::delivery::encode::human::{explained, passive_within};
 use crate::delivery::encode::{AlertContext, HostIdentity, Shape, shaped, shaped_finding};
 use crate::exit_code::ExitCode;
 use crate::formats::{Counters, Format, Guess, Item, Reader};
@@ -18,6 +18,9 @@ use crate::pipeline::exec::{Event, Exec, Time};
 /// Longest line that is read: 6 MiB of arguments, the most that an exec can have, each a single byte
 /// that has to be written as base64.
 const LINE_BYTES_MAX: u64 = 64 << 20;
+
+/// Of what is wrong with a line, as it is shown.
+const WHY_BYTES_MAX: usize = 400;
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,6 +186,8 @@ impl<W: Write> Replay<'_, W> {
 
     fn say_malformed(&mut self, line: u64, why: &str) {
         self.summary.malformed += 1;
+        // It repeats what stands in the log, and that is anybody's.
+        let why = passive_within(why, WHY_BYTES_MAX);
         tracing::error!("{}:{line}: {why}; skipped", self.name.display());
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::can_run;
 use crate::harness::{
-    Agent, complains, is_of, json_lines, patience, stub_in, wallwatch_with_defaults,
+    Agent, complains, is_of, json_lines, patience, stub_in, wallwatch_with_defaults_in,
 };
 
 #[test]
@@ -71,7 +71,7 @@ fn numbers_go_on_though_the_agent_was_killed_in_between() {
     agent.run_again(Signal::SIGKILL);
     agent.wait_for_event(|event| event["seq"] == 2);
     let state = agent.folder.path().join("state");
-    let output = wallwatch_with_defaults()
+    let output = wallwatch_with_defaults_in(agent.folder.path())
         .args(["spool", "status", "--json", "--state"])
         .arg(state)
         .output()

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use expect_test::expect;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::config;

@@ -8,6 +8,8 @@ use crate::delivery::encode::is_active;
 /// How long a filter is proposed to hold: a quarter of a year, and then somebody looks again.
 const HOLDS: SignedDuration = SignedDuration::from_hours(90 * 24);
 const NAME_BYTES_MAX: usize = 64;
+/// As the configuration takes it.
+const TEXT_BYTES_MAX: usize = 4096;
 
 /// A filter as it could be written. It lacks who answers for it, and why: that is the operator's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +128,7 @@ fn of_all_execs<'a>(
 
 /// Whether a text of the log is what the host had: not shortened, and without a byte that is shown as `\xNN`.
 fn is_exact(text: &str) -> bool {
-    !text.contains("[…") && !text.contains("\\x")
+    text.len() <= TEXT_BYTES_MAX && !text.contains("[…") && !text.contains("\\x")
 }
 
 fn expiry(line: View<'_>) -> Option<String> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::alert_log::LINE_BYTES_MAX;
+use crate::alert_log::{self, NoEvent};
 
 use super::view::{View, field};
 
@@ -59,12 +59,8 @@ impl IdPrefix {
 /// Why a line is passed over.
 #[derive(Debug, Error)]
 pub enum LineError {
-    #[error("longer than {LINE_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("expected a JSON object: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("expected a JSON object")]
-    NotAnObject,
+    #[error(transparent)]
+    NoEvent(#[from] NoEvent),
     #[error("schema {schema} is not known, expected {expected}")]
     Schema {
         schema: String,
@@ -255,13 +251,7 @@ impl Log {
 
     /// Takes one line in. Kinds that say nothing here are passed over without a word.
     pub fn take(&mut self, line: &[u8]) -> Result<(), LineError> {
-        if line.len() as u64 > LINE_BYTES_MAX {
-            return Err(LineError::TooLong);
-        }
-        let value: Value = serde_json::from_slice(line)?;
-        if !value.is_object() {
-            return Err(LineError::NotAnObject);
-        }
+        let value = alert_log::event(line)?;
         let view = View::of(&value);
         let schema = view.at("schema").text().unwrap_or_default();
         let kind = schema.split('/').next().unwrap_or_default();

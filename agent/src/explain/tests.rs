@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::alert_log::NoEvent;
 use crate::config::rule_file;
 use crate::delivery::encode::is_active;
 use crate::pipeline::detect::rule::RuleSpec;
@@ -226,7 +227,10 @@ fn a_bad_line_says_what_was_expected() {
     );
     assert!(log.take(br#"{"schema":"another/1"}"#).is_ok());
     let long = vec![b' '; crate::alert_log::LINE_BYTES_MAX as usize + 1];
-    assert!(matches!(log.take(&long), Err(log::LineError::TooLong)));
+    assert!(matches!(
+        log.take(&long),
+        Err(log::LineError::NoEvent(NoEvent::TooLong))
+    ));
 }
 
 #[test]

@@ -42,7 +42,8 @@ pub fn tree(line: View<'_>) -> Vec<String> {
     let drawn: Vec<Option<Process>> = ancestors.iter().copied().map(Process::of).collect();
     let execs = line.at("execs").list().filter(|exec| {
         // What stands in the lineage with its command line need not stand there twice.
-        !(is_finding && drawn.contains(&Process::of(*exec)))
+        let process = Process::of(*exec);
+        !(is_finding && process.is_some() && drawn.contains(&process))
     });
     let mut below: Vec<Node> = execs
         .clone()

@@ -5,7 +5,7 @@
 //! `kernel/auditsc.c`), older ones with EOE, which the daemon passes on to its plugins and does not write to disk. Without either it ends two seconds later,
 //! as for `ausearch` (`end_of_event_timeout` in `auditd.conf(5)`).
 
-mod event;
+pub(super) mod event;
 mod fields;
 mod record;
 pub(super) mod stamp;
@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 use super::parents::Parents;
 use super::{Counters, Item, Malformed};
+use crate::pipeline::exec::ArgvSource;
 use event::{Event, Finished};
-use record::{Kind, Record};
+use record::{Kind, NoRecord, Record};
 use stamp::Stamp;
 
 /// Events that are open at one time. Their records come almost together; the kernel's own queue holds fewer
@@ -35,7 +36,6 @@ pub(super) struct Auditd {
     bytes_max: usize,
     parents: Parents,
     cut_short: u64,
-    newest: Stamp,
     /// Most logs are of one host.
     latest_node: Arc<str>,
 }
@@ -48,7 +48,6 @@ impl Auditd {
             bytes_max,
             parents: Parents::default(),
             cut_short: 0,
-            newest: Stamp::default(),
             latest_node: Arc::default(),
         }
     }
@@ -63,10 +62,11 @@ impl Auditd {
     pub(super) fn handle_line(&mut self, line: &[u8], number: u64, items: &mut Vec<Item>) {
         let record = match Record::parse(line) {
             Ok(record) => record,
-            Err(why) => return items.push(malformed(number, why)),
+            Err(NoRecord::Other) => return items.push(Item::PassedOver),
+            Err(NoRecord::Malformed(why)) => return items.push(malformed(number, why)),
         };
-        self.finish_old(record.stamp, items);
         let node = self.node(record.node);
+        self.finish_old(record.stamp, &node, items);
         let known = self
             .open
             .iter()
@@ -95,7 +95,7 @@ impl Auditd {
 
     pub(super) fn handle_end(&mut self, items: &mut Vec<Item>) {
         while !self.open.is_empty() {
-            self.finish_unended(items);
+            self.finish(0, items);
         }
     }
 
@@ -106,30 +106,21 @@ impl Auditd {
         self.latest_node.clone()
     }
 
-    fn finish_old(&mut self, stamp: Stamp, items: &mut Vec<Item>) {
-        self.newest = self.newest.max(stamp);
-        let until = self.newest.time_ns.saturating_sub(OPEN_NS_MAX);
-        while self
+    fn finish_old(&mut self, stamp: Stamp, node: &Arc<str>, items: &mut Vec<Item>) {
+        let until = stamp.time_ns.saturating_sub(OPEN_NS_MAX);
+        while let Some(index) = self
             .open
-            .front()
-            .is_some_and(|event| event.stamp().time_ns < until)
+            .iter()
+            .position(|event| event.is_older(until, node))
         {
-            self.finish_unended(items);
+            self.finish(index, items);
         }
     }
 
     fn make_room(&mut self, items: &mut Vec<Item>) {
         if self.open.len() >= OPEN_MAX {
-            self.finish_unended(items);
+            self.finish(0, items);
         }
-    }
-
-    /// The earliest event, of which no end was seen.
-    fn finish_unended(&mut self, items: &mut Vec<Item>) {
-        if self.open.front().is_some_and(|event| !event.is_whole()) {
-            self.cut_short += 1;
-        }
-        self.finish(0, items);
     }
 
     /// What is too large for the bound is of no use, and its room is.
@@ -150,7 +141,11 @@ impl Auditd {
         self.bytes -= event.bytes();
         let line = event.line();
         match event.finish(&mut self.parents) {
-            Ok(Finished::Exec(exec)) => items.push(Item::Exec(exec)),
+            Ok(Finished::Exec(exec)) => {
+                let is_whole = exec.argv.source == ArgvSource::Recording && !exec.argv.truncated();
+                self.cut_short += u64::from(!is_whole);
+                items.push(Item::Exec(exec));
+            }
             Ok(Finished::Other) => items.push(Item::PassedOver),
             Ok(Finished::Told) => {}
             Err(why) => items.push(malformed(line, why)),

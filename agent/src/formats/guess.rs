@@ -68,7 +68,8 @@ fn format_of(line: &[u8]) -> Option<Format> {
     if has("<Event>") || has("<Event ") || has("<Events") {
         return Some(Format::Sysmon);
     }
-    (has("type=") && has("audit(")).then_some(Format::Auditd)
+    // The kernel's own log has `type=1400 audit(…)`, beside anything else.
+    (has("type=") && has("msg=audit(")).then_some(Format::Auditd)
 }
 
 /// LAUREL names its members as the audit daemon names its records.
@@ -100,6 +101,10 @@ mod tests {
             (
                 "Nov 24 02:40:43 gateway sysmon: <Event><System>",
                 Some(Format::Sysmon),
+            ),
+            (
+                "Nov 24 gateway kernel: audit: type=1400 audit(1.0:1): apparmor=\"DENIED\"",
+                None,
             ),
             (
                 "node=a type=CWD msg=audit(1.0:1): cwd=\"/\"",

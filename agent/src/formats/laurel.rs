@@ -7,10 +7,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use memchr::memmem;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Counters;
+use super::auditd::event::PROCTITLE_BYTES_MAX;
 use super::auditd::stamp::Stamp;
 use super::auditd::syscall::{is_exec, is_exec_name};
 use super::exec::{
@@ -85,11 +87,27 @@ struct Arguments {
     #[serde(default)]
     argc: Number,
     #[serde(rename = "ARGV", default)]
-    argv: Option<Vec<Text>>,
+    argv: Option<Vec<Entry>>,
     /// The same joined by spaces (`execve-argv = "string"`).
     #[serde(rename = "ARGV_STR", default)]
     joined: Option<Text>,
 }
+
+/// An argument, or how much LAUREL left out in its place (`execve-argv-limit-bytes`).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Text(Text),
+    Skipped {
+        #[serde(default)]
+        skipped_args: u64,
+        #[serde(default)]
+        skipped_bytes: u64,
+    },
+}
+
+/// The same in one text.
+const SKIPPED: &[u8] = b"<<< Skipped: args=";
 
 #[derive(Deserialize)]
 struct Path {
@@ -164,26 +182,23 @@ impl Line {
     fn argv(&self) -> Result<Option<Argv>, String> {
         if let Some(execve) = &self.execve {
             if let Some(told) = &execve.argv {
-                for argument in told {
-                    without_nul(&argument.0)?;
-                }
-                let mut argv = arguments(told);
-                // Long ones LAUREL cuts out of the middle (`execve-argv-limit-bytes`).
-                mark_cut(&mut argv, told.len() as u64, execve.argc.0);
-                return Ok(Some(argv));
+                return entries(told, execve.argc.0).map(Some);
             }
             if let Some(joined) = &execve.joined {
-                return split(&joined.0).map(Some);
+                let mut argv = split(&joined.0)?;
+                argv.bytes_full += u64::from(memmem::find(&joined.0, SKIPPED).is_some());
+                return Ok(Some(argv));
             }
         }
         let title = self
             .proctitle
             .as_ref()
             .and_then(|title| title.argv.as_deref());
-        Ok(title.map(|title| Argv {
-            source: ArgvSource::Procfs,
-            ..arguments(title)
-        }))
+        let Some(title) = title else { return Ok(None) };
+        let mut argv = entries(title, None)?;
+        argv.source = ArgvSource::Procfs;
+        argv.bytes_full += u64::from(argv.bytes.len() >= PROCTITLE_BYTES_MAX);
+        Ok(Some(argv))
     }
 }
 
@@ -226,6 +241,32 @@ impl Syscall {
         }
         Ok(exec)
     }
+}
+
+/// The arguments that are told, marked as cut where some are not, or `count` says that there were more.
+fn entries(told: &[Entry], count: Option<u64>) -> Result<Argv, String> {
+    let mut texts = Vec::with_capacity(told.len());
+    let (mut n_skipped, mut bytes_skipped) = (0_u64, 0_u64);
+    for entry in told {
+        match entry {
+            Entry::Text(text) => {
+                without_nul(&text.0)?;
+                texts.push(text.0.as_slice());
+            }
+            Entry::Skipped {
+                skipped_args,
+                skipped_bytes,
+            } => {
+                n_skipped = n_skipped.saturating_add(*skipped_args);
+                bytes_skipped = bytes_skipped.saturating_add((*skipped_bytes).max(1));
+            }
+        }
+    }
+    let n_told = (texts.len() as u64).saturating_add(n_skipped);
+    let mut argv = Argv::from_arguments(texts);
+    argv.bytes_full = argv.bytes_full.saturating_add(bytes_skipped);
+    mark_cut(&mut argv, n_told, count);
+    Ok(argv)
 }
 
 fn arguments(told: &[Text]) -> Argv {

@@ -9,6 +9,8 @@ use foldhash::fast::RandomState;
 use super::exec::set_parent;
 use crate::pipeline::exec::Exec;
 
+/// `PATH_MAX`, `include/uapi/linux/limits.h`: a longer one is no path.
+const PATH_BYTES_MAX: usize = 4096;
 /// Processes of one generation. When so many are known, those that were not asked for since the last time are
 /// forgotten.
 const PROCESSES_MAX: usize = 1 << 16;
@@ -29,6 +31,9 @@ pub(super) struct Parents {
 impl Parents {
     /// `pid` runs `path`, as the log has it.
     pub(super) fn saw(&mut self, host: &Arc<str>, pid: u32, path: &[u8]) {
+        if path.len() > PATH_BYTES_MAX {
+            return;
+        }
         if let Some(known) = self.young.get_mut(&(host.clone(), pid)) {
             if **known != *path {
                 *known = path.into();

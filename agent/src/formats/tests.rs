@@ -204,6 +204,7 @@ fn what_is_no_exec_of_sysmon_is_passed_over_and_what_is_broken_is_named() {
         whole.replace(">7<", ">seven<"),
         whole.replace(">6<", ">-<"),
         whole.replace("2026-11-24T", "yesterday "),
+        whole.replace("true", "echo <b>x</b>"),
         whole.replace("true", "&#0;"),
         whole.replace("true", "&#xd800;"),
         format!("<Event>{}", "x".repeat(EVENT_BYTES_MAX)),
@@ -222,10 +223,11 @@ fn what_is_no_exec_of_sysmon_is_passed_over_and_what_is_broken_is_named() {
             line 7: ProcessId is "seven", expected a number
             line 8: ParentProcessId is missing, expected a number
             line 9: UtcTime is "yesterday 02:40:44.5Z", expected a date and time as 2026-11-24 02:40:43.803
-            line 10: "&#0;" is no character
-            line 11: "&#xd800;" is no character
-            line 12: an event longer than 262144 bytes
-            line 13: an event that is cut: expected </Event>
+            line 10: markup in a field
+            1795488044500000000 pid 7 of 6 dest gateway ["&#0;"]
+            1795488044500000000 pid 7 of 6 dest gateway ["&#xd800;"]
+            line 13: an event longer than 262144 bytes
+            line 14: an event that is cut: expected </Event>
         "#]],
     );
 }
@@ -300,6 +302,49 @@ fn an_audit_event_without_an_end_is_over_after_two_seconds_or_at_the_end() {
     assert_eq!((items.len(), counters.events_cut_short), (300, 300));
 }
 
+/// Whose clock is ahead, what was set back, and what anybody can write to syslog must not tear the events of others.
+#[test]
+fn events_of_other_hosts_and_times_do_not_end_each_other() {
+    let one = exec_event(1, "argc=2 a0=\"sh\" a1=\"x\"");
+    let whole = |text: &str| {
+        let (items, counters) = read_counting(Format::Auditd, text.as_bytes());
+        let execs = items.iter().filter_map(|item| match item {
+            Item::Exec(exec) => Some(exec.argv.arguments().count()),
+            Item::PassedOver | Item::Malformed(_) => None,
+        });
+        assert_eq!(counters.events_cut_short, 0, "{items:?}");
+        execs.collect::<Vec<_>>()
+    };
+    let forged = "type=X msg=audit(9999999999.000:1): x\n".to_owned();
+    assert_eq!(whole(&(forged + &one)), [2]);
+    let later = exec_event(7, "argc=1 a0=\"sh\"").replace("5488043", "5488143");
+    assert_eq!(whole(&(later + &one)), [1, 2]);
+    let ahead = one
+        .replace("type=", "node=a type=")
+        .replace("043.803", "046.803");
+    let nodes: String = one
+        .lines()
+        .zip(ahead.lines())
+        .map(|(a, b)| format!("{a}\n{b}\n"))
+        .collect();
+    assert_eq!(whole(&nodes), [2, 2]);
+}
+
+#[test]
+fn an_argument_of_which_a_piece_is_missing_is_cut() {
+    let event = |pieces: &str| {
+        let fields = format!("argc=2 a0=\"sh\" a1_len=8 {pieces}");
+        let (items, counters) = read_counting(Format::Auditd, exec_event(1, &fields).as_bytes());
+        let [Item::Exec(exec), ..] = &*items else {
+            panic!("{items:?}");
+        };
+        (exec.argv.truncated(), counters.events_cut_short)
+    };
+    assert_eq!(event("a1[0]=6162 a1[1]=6364"), (false, 0));
+    assert_eq!(event("a1[0]=6162"), (true, 1));
+    assert_eq!(event("a1=\"abcdefgh\""), (false, 0));
+}
+
 #[test]
 fn an_audit_event_that_is_too_large_is_named_and_makes_room() {
     let piece = format!("a1[0]={}", "41".repeat(EVENT_BYTES_MAX / 4));
@@ -337,18 +382,18 @@ fn audit_records_say_what_they_cannot_be_read_for() {
         Format::Auditd,
         &log.concat(),
         expect![[r#"
-        line 1: expected type=… msg=audit(…): …
-        line 2: expected msg=audit(SECONDS.MILLISECONDS:SERIAL) behind the type
-        line 3: expected msg=audit(SECONDS.MILLISECONDS:SERIAL) behind the type
-        line 5: "sh" is neither quoted nor hexadecimal
-        line 11: a NUL byte in an argument or a path
-        line 16: a SYSCALL record without pid
-        line 22: uid is "root", expected a number
-        line 28: an EXECVE record without its SYSCALL record; the log may begin or end amid an event
-        passed over
-        passed over
-        passed over
-    "#]],
+            passed over
+            passed over
+            line 3: expected type=… msg=audit(SECONDS.MILLISECONDS:SERIAL): …
+            line 5: "sh" is neither quoted nor hexadecimal
+            line 11: a NUL byte in an argument or a path
+            line 16: a SYSCALL record without pid
+            line 22: uid is "root", expected a number
+            line 28: an EXECVE record without its SYSCALL record; the log may begin or end amid an event
+            passed over
+            passed over
+            passed over
+        "#]],
     );
 }
 
@@ -427,6 +472,26 @@ fn an_event_of_laurel_is_read_in_each_of_its_forms() {
         1795488043803000000 pid 3487 of 3486 uid 0 euid 0 gid 0 user root dest gateway tty none exe /usr/bin/dash parent /usr/bin/dash filename /bin/sh comm sh procfs guid ["sh"]
     "#]],
     );
+}
+
+#[test]
+fn a_command_line_from_which_laurel_cut_is_marked() {
+    let read = |execve: &str| {
+        let line = format!(
+            r#"{{"ID":"1795488043.803:1","SYSCALL":{{"arch":"0xc000003e","syscall":59,"success":"yes","pid":2,"ppid":1}},"EXECVE":{execve}}}"#
+        );
+        let items = read(Format::Laurel, line.as_bytes());
+        let [Item::Exec(exec)] = &*items else {
+            panic!("{items:?}");
+        };
+        (exec.argv.arguments().count(), exec.argv.truncated())
+    };
+    assert_eq!(read(r#"{"argc":2,"ARGV":["sh","x"]}"#), (2, false));
+    assert_eq!(
+        read(r#"{"argc":5,"ARGV":["sh",{"skipped_args":3,"skipped_bytes":9000},"x"]}"#),
+        (2, true)
+    );
+    assert!(read(r#"{"ARGV_STR":"sh <<< Skipped: args=3, bytes=9000 >>> x"}"#).1);
 }
 
 #[test]

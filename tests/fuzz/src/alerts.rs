@@ -6,7 +6,7 @@ use serde_json::Value;
 use wallwatch::config::rule_file;
 use wallwatch::delivery::encode::human::human;
 use wallwatch::delivery::encode::json::{LINE_BYTES_MAX, json_line};
-use wallwatch::delivery::encode::{AlertContext, HostIdentity};
+use wallwatch::delivery::encode::{AlertContext, HostIdentity, Shape, shaped_finding};
 use wallwatch::pipeline::Pipeline;
 use wallwatch::pipeline::detect::{Detector, Limits, Rule};
 use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
@@ -25,7 +25,7 @@ pub(crate) fn pipeline() -> Pipeline {
     )
 }
 
-/// Takes what alerts there are, and checks each as it is written. Says how many it was.
+/// Takes what alerts and findings there are, and checks each as it is written. Says how many alerts it was.
 pub(crate) fn check_next(pipeline: &mut Pipeline) -> usize {
     let context = AlertContext {
         host: HostIdentity {
@@ -45,6 +45,10 @@ pub(crate) fn check_next(pipeline: &mut Pipeline) -> usize {
         assert!(alert.count >= alert.execs.len() as u64);
         n += 1;
     }
+    while let Some(finding) = pipeline.next_finding() {
+        check_line(&shaped_finding(&finding, &context, Shape::JsonLines));
+        assert!(!shaped_finding(&finding, &context, Shape::Human).is_empty());
+    }
     n
 }
 
@@ -56,8 +60,9 @@ pub(crate) fn check_line(line: &[u8]) {
     };
     assert!(!json.contains(&b'\n'));
     let alert: Value = serde_json::from_slice(json).expect("a line is JSON");
-    assert_eq!(alert["kind"], "alert");
-    assert_eq!(alert["schema"], "wallwatch.alert/1");
+    let kind = alert["kind"].as_str().expect("an event has a kind");
+    assert!(matches!(kind, "alert" | "finding"), "{kind}");
+    assert_eq!(alert["schema"], format!("wallwatch.{kind}/1"));
     let is_parity = alert["rule"]["name"] == "Linux Iptables Firewall Modification";
     assert!(!is_parity || alert["port_count"].as_u64() >= Some(3));
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Told, ancestors, canonical, check_told, exec_of, run, teller};
-use crate::harness::{Agent, is_of, stub_in, wallwatch};
+use crate::harness::{Agent, is_of, stub_in, wallwatch_with_defaults_in};
 use crate::kernel::{can_run, stub};
 use crate::tiny_elf;
 
@@ -113,12 +113,7 @@ fn an_alert_names_the_script_beside_its_interpreter() {
         .collect::<Vec<_>>();
     let file = folder.path().join("recording.jsonl");
     fs::write(&file, lines.join("\n") + "\n").unwrap();
-    // A guest has no folder of test data.
-    let config = folder.path().join("empty.toml");
-    fs::write(&config, "").unwrap();
-    let output = wallwatch()
-        .arg("--config")
-        .arg(&config)
+    let output = wallwatch_with_defaults_in(folder.path())
         .args(["replay", "--human"])
         .arg(&file)
         .output()

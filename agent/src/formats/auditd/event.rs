@@ -15,7 +15,7 @@ use crate::pipeline::exec::{Argv, ArgvSource, Exec, FileId};
 use crate::pipeline::tty::Tty;
 
 /// Most bytes of a PROCTITLE (`MAX_PROCTITLE_AUDIT_LEN` in `kernel/audit.h`).
-const PROCTITLE_BYTES_MAX: usize = 128;
+pub(in crate::formats) const PROCTITLE_BYTES_MAX: usize = 128;
 
 /// An event while its records come.
 pub(super) struct Event {
@@ -29,6 +29,8 @@ pub(super) struct Event {
     n_arguments: u64,
     /// What the arguments are made of, as the records have them.
     pieces: Vec<Piece>,
+    /// Of arguments that come in pieces, how long they are (`aN_len`).
+    lengths: Vec<(u32, u64)>,
     bytes: Vec<u8>,
     /// Of its records.
     record_bytes: usize,
@@ -90,6 +92,7 @@ impl Event {
             argument_count: None,
             n_arguments: 0,
             pieces: Vec::new(),
+            lengths: Vec::new(),
             bytes: Vec::new(),
             record_bytes: 0,
             proctitle: None,
@@ -102,8 +105,8 @@ impl Event {
         self.stamp == stamp && self.node == *node
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
-        self.stamp
+    pub(super) fn is_older(&self, until: u64, node: &Arc<str>) -> bool {
+        self.stamp.time_ns < until && self.node == *node
     }
 
     /// The line of its first record.
@@ -113,18 +116,7 @@ impl Event {
 
     /// What it takes in memory, at most.
     pub(super) fn bytes(&self) -> usize {
-        self.record_bytes + size_of::<Piece>() * self.pieces.len()
-    }
-
-    /// Everything is there that makes an exec, or it is none.
-    pub(super) fn is_whole(&self) -> bool {
-        match &self.syscall {
-            Some(syscall) if syscall.is_exec() || self.has_execve => {
-                self.argument_count == Some(self.n_arguments)
-            }
-            Some(_) => true,
-            None => !self.has_execve,
-        }
+        self.record_bytes + size_of::<Piece>() * (self.pieces.len() + self.lengths.len())
     }
 
     /// What is wrong with the record. Of an event with such a record comes nothing more.
@@ -146,6 +138,11 @@ impl Event {
         for (key, value) in record.fields() {
             if key == b"argc" {
                 self.argument_count = Some(value.number().ok_or("argc is no number")?);
+                continue;
+            }
+            if let Some(argument) = length_key(key) {
+                self.lengths
+                    .extend(value.number().map(|length| (argument, length)));
                 continue;
             }
             let Some((argument, piece)) = argument_key(key) else {
@@ -244,7 +241,18 @@ impl Event {
             .collect();
         let mut argv = Argv::from_arguments(arguments.iter().map(Vec::as_slice));
         mark_cut(&mut argv, arguments.len() as u64, self.argument_count);
+        let firsts = pieces.chunk_by(|one, other| one.argument == other.argument);
+        for (argument, told) in firsts.map(|pieces| pieces[0].argument).zip(&arguments) {
+            argv.bytes_full += u64::from(self.lacks(argument, told.len() as u64));
+        }
         argv
+    }
+
+    /// Whether `told` bytes are not all of an argument. Its length is that of the text: of bytes, or of hexadecimal
+    /// digits (`audit_log_execve_info`).
+    fn lacks(&self, argument: u32, told: u64) -> bool {
+        let length = self.lengths.iter().find(|(it, _)| *it == argument);
+        length.is_some_and(|(_, length)| *length != told && *length != 2 * told)
     }
 
     /// The command line as the process shows it: what `/proc` would have said, and of no more than 128 bytes. The kernel
@@ -327,6 +335,12 @@ fn id(value: Value<'_>, name: &str) -> Result<u32, String> {
         let shown = String::from_utf8_lossy(value.raw());
         format!("{name} is {shown:?}, expected a number")
     })
+}
+
+/// `a2_len` is the length of argument 2.
+fn length_key(key: &[u8]) -> Option<u32> {
+    let key = str::from_utf8(key.strip_prefix(b"a")?).ok()?;
+    key.strip_suffix("_len")?.parse().ok()
 }
 
 /// `a2` is argument 2, `a2[1]` its second piece; `a2_len` is neither.

@@ -35,6 +35,23 @@ impl Kind {
     }
 }
 
+/// A line that is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoRecord {
+    /// Somebody else's, in a log that is shared.
+    Other,
+    Malformed(String),
+}
+
+impl NoRecord {
+    fn of(line: &[u8]) -> Self {
+        if memmem::find(line, b"audit(").is_none() {
+            return Self::Other;
+        }
+        Self::Malformed("expected type=… msg=audit(SECONDS.MILLISECONDS:SERIAL): …".to_owned())
+    }
+}
+
 pub(super) struct Record<'a> {
     pub(super) kind: Kind,
     pub(super) stamp: Stamp,
@@ -47,11 +64,11 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Takes a line without its line feed; a header of syslog may stand before it.
-    pub(super) fn parse(line: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, NoRecord> {
         const TYPE: &[u8] = b"type=";
         let at = memmem::find_iter(line, TYPE)
             .find(|&at| at == 0 || line[at - 1] == b' ')
-            .ok_or("expected type=… msg=audit(…): …")?;
+            .ok_or_else(|| NoRecord::of(line))?;
         let (header, rest) = line.split_at(at);
         let rest = &rest[TYPE.len()..];
         let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
@@ -63,8 +80,7 @@ impl<'a> Record<'a> {
             let stamp = str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
             Some((stamp, &rest[end + 1..]))
         });
-        let (stamp, rest) =
-            stamped.ok_or("expected msg=audit(SECONDS.MILLISECONDS:SERIAL) behind the type")?;
+        let (stamp, rest) = stamped.ok_or_else(|| NoRecord::of(line))?;
         let mut words = header.split(|&byte| byte == b' ');
         Ok(Self {
             kind: Kind::parse(word),

@@ -75,6 +75,9 @@ pub(super) fn read(text: &[u8]) -> Result<Option<Exec>, String> {
     let mut value = Vec::new();
     loop {
         match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(_) | Event::Empty(_) if field.is_some() => {
+                return Err("markup in a field".to_owned());
+            }
             Event::Start(tag) => {
                 field = told.handle_tag(&tag)?;
                 value.clear();
@@ -84,7 +87,7 @@ pub(super) fn read(text: &[u8]) -> Result<Option<Exec>, String> {
             }
             Event::Text(part) if field.is_some() => value.extend_from_slice(&part),
             Event::CData(part) if field.is_some() => value.extend_from_slice(&part),
-            Event::GeneralRef(name) if field.is_some() => push_reference(&name, &mut value)?,
+            Event::GeneralRef(name) if field.is_some() => push_reference(&name, &mut value),
             Event::End(_) => {
                 if let Some(field) = field.take() {
                     told.fields[field as usize] = Some(std::mem::take(&mut value));
@@ -215,29 +218,23 @@ impl Told {
 
 /// What a reference stands for: one of XML's five names or a character's number. No others are defined, for
 /// a definition in the log itself is not followed.
-fn push_reference(reference: &BytesRef<'_>, value: &mut Vec<u8>) -> Result<(), String> {
+fn push_reference(reference: &BytesRef<'_>, value: &mut Vec<u8>) {
     let name: &[u8] = reference;
-    let byte = match name {
-        b"lt" => b'<',
-        b"gt" => b'>',
-        b"amp" => b'&',
-        b"apos" => b'\'',
-        b"quot" => b'"',
-        _ if name.starts_with(b"#") => {
-            let character = reference.resolve_char_ref().ok().flatten();
-            let character = character.ok_or_else(|| {
-                let shown = String::from_utf8_lossy(name);
-                format!("{:?} is no character", format!("&{shown};"))
-            })?;
-            value.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            return Ok(());
-        }
-        _ => {
-            value.push(b'&');
-            value.extend_from_slice(name);
-            b';'
-        }
-    };
-    value.push(byte);
-    Ok(())
+    match name {
+        b"lt" => value.push(b'<'),
+        b"gt" => value.push(b'>'),
+        b"amp" => value.push(b'&'),
+        b"apos" => value.push(b'\''),
+        b"quot" => value.push(b'"'),
+        _ => match reference.resolve_char_ref().ok().flatten() {
+            Some(character) => {
+                value.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            None => {
+                value.push(b'&');
+                value.extend_from_slice(name);
+                value.push(b';');
+            }
+        },
+    }
 }

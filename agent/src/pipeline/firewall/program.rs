@@ -65,7 +65,8 @@ pub fn may_be_tool(exe: Option<&[u8]>, argv0: &[u8]) -> bool {
 }
 
 fn is_known(name: &[u8]) -> bool {
-    name.starts_with(b"xtables-")
+    XtablesProgram::is_multi_call(name)
+        || name.starts_with(b"xtables-")
         || is_loader(name)
         || is_interpreter(name)
         || is_multi_call(name)
@@ -89,7 +90,7 @@ fn of_program(
         let (script, arguments) = script(arguments)?.split_first()?;
         return of_program(script, script, arguments, fronts);
     }
-    if matches!(file, b"xtables-nft-multi" | b"xtables-legacy-multi") {
+    if XtablesProgram::is_multi_call(file) {
         let argv: Vec<&[u8]> = [name]
             .into_iter()
             .chain(arguments.iter().copied())

@@ -26,6 +26,16 @@ pub struct XtablesProgram {
     pub role: Role,
 }
 
+/// iptables 1.8 has two of them; up to 1.6 there was one, and in 1.6 one for nf_tables beside it (`xtables-multi.c`,
+/// `xtables-compat-multi.c`).
+fn multi_call_backend(name: &[u8]) -> Option<Backend> {
+    match name {
+        b"xtables-nft-multi" | b"xtables-compat-multi" => Some(Backend::XtablesNft),
+        b"xtables-legacy-multi" | b"xtables-multi" => Some(Backend::XtablesLegacy),
+        _ => None,
+    }
+}
+
 impl XtablesProgram {
     /// By the name under which it is installed, without its folder: `ip6tables-legacy-restore`. The multi-call
     /// binaries are none; see [`resolve`](Self::resolve).
@@ -60,6 +70,11 @@ impl XtablesProgram {
         })
     }
 
+    /// Whether an executable of that name is several programs.
+    pub fn is_multi_call(name: &[u8]) -> bool {
+        multi_call_backend(name).is_some()
+    }
+
     /// By the name of the executable, whose multi-call binaries look at `argv` to know which program they are:
     /// at the last part of `argv[0]`, then at `argv[1]` (`subcmd_main`, iptables `iptables/xshared.c`). The
     /// arguments that are left for the program come with it.
@@ -67,10 +82,9 @@ impl XtablesProgram {
         let (first, arguments) = argv
             .split_first()
             .map_or((&b""[..], argv), |(first, rest)| (*first, rest));
-        let backend = match basename(executable) {
-            b"xtables-nft-multi" => Backend::XtablesNft,
-            b"xtables-legacy-multi" => Backend::XtablesLegacy,
-            name => return Some((Self::from_name(name)?, arguments)),
+        let executable = basename(executable);
+        let Some(backend) = multi_call_backend(executable) else {
+            return Some((Self::from_name(executable)?, arguments));
         };
         if let Some(program) = Self::of_applet(basename(first), backend) {
             return Some((program, arguments));

@@ -29,6 +29,19 @@ fn the_path_decides_and_not_the_name() {
     assert_eq!(command_of(Some(b"/usr/sbin/nft"), &[]), None);
 }
 
+/// iptables up to 1.6, as RHEL 7 and Ubuntu 18.04 have it.
+#[test]
+fn the_older_multi_call_binaries_are_tools_too() {
+    for exe in ["/usr/sbin/xtables-multi", "/usr/sbin/xtables-compat-multi"] {
+        assert!(may_be_tool(Some(exe.as_bytes()), b"x"));
+        let flush = of(Some(exe), "iptables -w -t security --flush");
+        assert!(
+            matches!(flush, Some((Tool::Xtables, Command::Changes(_)))),
+            "{exe}"
+        );
+    }
+}
+
 #[test]
 fn scripts_are_found_behind_their_interpreter() {
     let python = Some("/usr/bin/python3.11");

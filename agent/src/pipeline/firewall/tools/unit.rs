@@ -35,9 +35,12 @@ const CHANGES_MAX: usize = 1 << 10;
 /// without.
 pub(super) fn firewalls(name: &[u8]) -> impl Iterator<Item = &'static str> {
     let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    let pattern = Pattern::read(name);
     UNITS.iter().copied().filter(move |unit| {
-        let full = [unit.as_bytes(), b".service"].concat();
-        fits(name, unit.as_bytes()) || fits(name, &full)
+        pattern.as_ref().is_some_and(|pattern| {
+            let full = [unit.as_bytes(), b".service"].concat();
+            pattern.fits(unit.as_bytes()) || pattern.fits(&full)
+        })
     })
 }
 
@@ -53,64 +56,135 @@ pub(super) fn changes(verbs: &[UnitVerb], names: &[&[u8]]) -> Vec<FirewallChange
     all.take(CHANGES_MAX).collect()
 }
 
-/// Whether a pattern of `*`, `?` and `[…]` fits all of a name.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut pattern, mut name) = (pattern, name);
-    // Where to go on when what stands behind the last star does not fit.
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    loop {
-        if let Some(behind) = pattern.strip_prefix(b"*") {
-            retry = Some((behind, name));
-            pattern = behind;
-            continue;
-        }
-        match (one(pattern, name), name.split_first()) {
-            (Some(behind), Some((_, rest))) => (pattern, name) = (behind, rest),
-            _ if pattern.is_empty() && name.is_empty() => return true,
-            _ => match retry {
-                Some((behind, [_, rest @ ..])) => {
-                    retry = Some((behind, rest));
-                    (pattern, name) = (behind, rest);
+/// A part of a pattern of `glob(7)`.
+enum Part {
+    /// `*`, also several.
+    Any,
+    /// One byte of these, by its bit.
+    One([u128; 2]),
+}
+
+/// A pattern that is read once, whatever it is compared with: it may be as long as an argument, and may come from
+/// anybody.
+struct Pattern(Vec<Part>);
+
+/// No unit above has a name of so many bytes, its suffix included.
+const NAME_BYTES_MAX: usize = 64;
+
+impl Pattern {
+    /// `None` for one that only longer names fit.
+    fn read(mut text: &[u8]) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut bytes = 0;
+        while let Some((&first, behind)) = text.split_first() {
+            text = behind;
+            if first == b'*' {
+                if !matches!(parts.last(), Some(Part::Any)) {
+                    parts.push(Part::Any);
                 }
-                _ => return false,
-            },
+                continue;
+            }
+            let mut set = [0; 2];
+            match first {
+                b'?' => set = [u128::MAX; 2],
+                b'[' if let Some(end) = behind.iter().skip(1).position(|&byte| byte == b']') => {
+                    let (members, rest) = behind.split_at(end + 1);
+                    set = class(members);
+                    text = &rest[1..];
+                }
+                byte => insert(&mut set, byte),
+            }
+            parts.push(Part::One(set));
+            bytes += 1;
+            if bytes > NAME_BYTES_MAX {
+                return None;
+            }
+        }
+        Some(Self(parts))
+    }
+
+    /// Whether it fits all of a name.
+    fn fits(&self, name: &[u8]) -> bool {
+        let (mut parts, mut name) = (&self.0[..], name);
+        // Where to go on when what stands behind the last star does not fit.
+        let mut retry: Option<(&[Part], &[u8])> = None;
+        loop {
+            match (parts, name) {
+                ([Part::Any, behind @ ..], _) => {
+                    retry = Some((behind, name));
+                    parts = behind;
+                    continue;
+                }
+                ([Part::One(set), behind @ ..], [byte, rest @ ..]) if contains(set, *byte) => {
+                    (parts, name) = (behind, rest);
+                    continue;
+                }
+                ([], []) => return true,
+                _ => {}
+            }
+            let Some((behind, [_, rest @ ..])) = retry else {
+                return false;
+            };
+            retry = Some((behind, rest));
+            (parts, name) = (behind, rest);
         }
     }
 }
 
-/// What stands behind the part of the pattern that the first character of `name` fits.
-fn one<'p>(pattern: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
-    let (&wanted, behind) = pattern.split_first()?;
-    let &first = name.first()?;
-    // To look for the end of a class at each character would read a long pattern again and again.
-    let class = || behind.iter().skip(1).position(|&byte| byte == b']');
-    match wanted {
-        b'?' => Some(behind),
-        b'[' if let Some(end) = class() => {
-            let (members, rest) = behind.split_at_checked(end + 1)?;
-            let is_member = in_class(members, first);
-            is_member.then(|| rest.get(1..)).flatten()
-        }
-        _ => (wanted == first).then_some(behind),
-    }
+fn insert(set: &mut [u128; 2], byte: u8) {
+    set[usize::from(byte >> 7)] |= 1 << (byte & 127);
+}
+
+fn contains(set: &[u128; 2], byte: u8) -> bool {
+    set[usize::from(byte >> 7)] >> (byte & 127) & 1 == 1
 }
 
 /// `abc`, `a-z`, `!abc`.
-fn in_class(members: &[u8], byte: u8) -> bool {
+fn class(members: &[u8]) -> [u128; 2] {
     let (negated, mut rest) = match members {
         [b'!' | b'^', rest @ ..] => (true, rest),
         _ => (false, members),
     };
-    let mut found = false;
+    let mut set = [0; 2];
     while let Some((&first, behind)) = rest.split_first() {
         rest = behind;
         match behind {
             [b'-', last, behind @ ..] => {
-                found |= (first..=*last).contains(&byte);
+                (first..=*last).for_each(|byte| insert(&mut set, byte));
                 rest = behind;
             }
-            _ => found |= first == byte,
+            _ => insert(&mut set, first),
         }
     }
-    found != negated
+    if negated { set.map(|bits| !bits) } else { set }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fits_as_glob_has_it() {
+        for (pattern, name, fits) in [
+            ("nftables", "nftables", true),
+            ("nft*", "nftables", true),
+            ("*tables", "iptables", true),
+            ("*t*b*", "iptables", true),
+            ("?ptables", "iptables", true),
+            ("[a-j]ptables", "iptables", true),
+            ("[!i]ptables", "iptables", false),
+            ("[^x]ptables", "iptables", true),
+            ("[]i]ptables", "iptables", true),
+            ("[iptables", "iptables", false),
+            ("iptables?", "iptables", false),
+            ("", "iptables", false),
+            ("***", "iptables", true),
+        ] {
+            let read = Pattern::read(pattern.as_bytes()).unwrap();
+            assert_eq!(read.fits(name.as_bytes()), fits, "{pattern} {name}");
+        }
+        let longest = UNITS.iter().map(|unit| unit.len() + ".service".len()).max();
+        assert!(longest < Some(NAME_BYTES_MAX));
+        assert!(Pattern::read(&[b'a'; NAME_BYTES_MAX + 1]).is_none());
+    }
 }
