@@ -13,6 +13,7 @@ mod problem;
 pub mod rule_file;
 mod section;
 mod settings;
+mod sinks;
 mod suggest;
 mod written;
 
@@ -26,6 +27,12 @@ pub use problem::{Fault, Problem, Problems};
 pub use settings::{
     AlertsSettings, HostSettings, KernelLog, RuleSettings, RulesSettings, SensorSettings, Settings,
     StateSettings, StoreSettings, TamperSettings,
+};
+pub use sinks::{
+    Acknowledge, Address, ClientCertificate, Destination, ElasticCredentials, ElasticSettings,
+    Endpoint, EventKind, FileSettings, Format, HecSettings, HttpBody, HttpSettings,
+    JournaldSettings, OtlpSettings, Secret, Selection, SinkSettings, SyslogSettings,
+    SyslogTransport, TlsSettings,
 };
 pub use written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,

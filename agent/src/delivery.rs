@@ -3,12 +3,15 @@
 mod backoff;
 mod dead_letter;
 pub mod encode;
+pub mod event;
 mod feed;
+pub mod format;
 mod forward;
 mod intake;
 pub mod local_log;
 mod queue;
 pub mod sink;
+pub mod sinks;
 mod stdout;
 pub mod store;
 pub mod writer;

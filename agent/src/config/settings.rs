@@ -11,6 +11,7 @@ use super::filters::same_name;
 use super::origin::Written;
 use super::problem::Problem;
 use super::rule_file;
+use super::sinks::SinkSettings;
 use super::written::{
     AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
     StateConfig, StoreConfig, TamperConfig,
@@ -40,6 +41,8 @@ pub struct Settings {
     pub host: HostSettings,
     /// Of everything that is found; each rule has its own beside these.
     pub filters: Vec<Written<FilterSpec>>,
+    /// Beside the local log.
+    pub sinks: Vec<SinkSettings>,
     pub rules: RulesSettings,
 }
 
@@ -166,6 +169,7 @@ impl Settings {
             tamper,
             host: HostConfig { name },
             filters,
+            sinks,
             rules:
                 RulesConfig {
                     linux_iptables_firewall_modification: rule,
@@ -188,6 +192,7 @@ impl Settings {
                 name: name.map(|name| name.value),
             },
             filters,
+            sinks: sinks.map_or_else(Vec::new, values),
             rules: RulesSettings {
                 linux_iptables_firewall_modification: rule,
             },
@@ -307,6 +312,13 @@ fn rule_settings(config: RuleConfig) -> Result<RuleSettings, Vec<Problem>> {
     };
     let spec = overrides.apply(spec, &process)?;
     Ok(RuleSettings { spec, file })
+}
+
+fn values<T>(list: Written<Vec<Written<T>>>) -> Vec<T> {
+    list.value
+        .into_iter()
+        .map(|written| written.value)
+        .collect()
 }
 
 fn or_default<T>(written: Option<Written<T>>, default: T) -> T {

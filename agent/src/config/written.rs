@@ -12,6 +12,7 @@ use super::overrides::Overrides;
 use super::problem::Problem;
 use super::section::{Document, Section, Texts};
 use super::settings::KernelLog;
+use super::sinks::{SinkSettings, read_sinks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -35,6 +36,7 @@ pub struct Config {
     pub tamper: TamperConfig,
     pub host: HostConfig,
     pub filters: Option<Written<Vec<Written<FilterSpec>>>>,
+    pub sinks: Option<Written<Vec<Written<SinkSettings>>>>,
     pub rules: RulesConfig,
 }
 
@@ -124,6 +126,7 @@ impl Config {
                 .section("host")
                 .map_or_else(Default::default, read_host),
             filters: read_filters(&mut root, "filters", Answer::Wanted),
+            sinks: read_sinks(&mut root),
             rules: root
                 .section("rules")
                 .map_or_else(Default::default, read_rules),
@@ -276,7 +279,10 @@ fn read_rule(mut section: Section<'_>) -> RuleConfig {
 }
 
 /// A relative path would depend on where the agent was started.
-fn absolute_path(section: &mut Section<'_>, key: &'static str) -> Option<Written<PathBuf>> {
+pub(super) fn absolute_path(
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Option<Written<PathBuf>> {
     let path = section.text(key, "an absolute path", |path| {
         path.len() <= PATH_BYTES_MAX && path.starts_with('/') && !path.contains('\0')
     })?;

@@ -17,6 +17,9 @@ pub trait Sink: Send {
     /// the others.
     fn deliver(&mut self, records: &[Record]) -> Delivery;
 
+    /// The operator may have changed what a delivery rests on: it is read anew.
+    fn reload(&mut self) {}
+
     /// The longest pause between two tries.
     fn retry_max(&self) -> Duration {
         RETRY_MAX
