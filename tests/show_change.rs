@@ -54,6 +54,7 @@ fn operation(operation: &Operation) -> String {
 fn place(position: Position) -> String {
     match position {
         Position::Last => "last".to_owned(),
+        Position::Untold => "untold".to_owned(),
         Position::Index(index) => format!("{index}"),
         Position::BeforeHandle(handle) => format!("before #{handle}"),
         Position::AfterHandle(handle) => format!("after #{handle}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
-use super::{Ear, can_run, in_own_namespace, run, show};
+use super::{Ear, as_told, can_run, in_own_namespace, run, show};
 use wallwatch::host::netfilter::RECEIVE_BUFFER_BYTES;
 
 /// A process that holds a network namespace of its own.
@@ -68,11 +68,13 @@ fn namespaces_with_an_id_are_heard_and_kept_apart() {
         let own = by_nsid.remove(&None).expect("its own");
         assert_eq!(own, ["Nftables Ipv4 own: AddTable"]);
         let heard: Vec<_> = by_nsid.into_values().collect();
-        let first: &[&str] = &[
+        let first = [
             "Nftables Ipv4 first: AddTable",
             "Nftables Ipv4 first c: add chain None None",
             "Nftables Ipv4 first c: add rule last: accept",
         ];
-        assert_eq!(heard, [first, &["Nftables Ipv4 second: AddTable"]]);
+        let first = first.map(as_told).to_vec();
+        let second = vec!["Nftables Ipv4 second: AddTable".to_owned()];
+        assert_eq!(heard, [first, second]);
     });
 }

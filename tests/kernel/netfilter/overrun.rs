@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use super::{Ear, can_run, in_own_namespace, run, show};
+use super::{Ear, as_told, can_run, in_own_namespace, run, show};
 use wallwatch::host::netfilter::{RECEIVE_BUFFER_BYTES, snapshot};
 
 const RULES: usize = 2000;
@@ -44,7 +44,7 @@ fn after_an_overrun_a_listing_tells_what_was_missed() {
         let heard = ear.hear();
         assert!(heard.len() == 1 && heard[0].incomplete, "{heard:?}");
         let shown: Vec<_> = heard[0].changes.iter().map(show).collect();
-        assert_eq!(shown, ["Nftables Ipv4 t c: add rule last: drop"]);
+        assert_eq!(shown, [as_told("Nftables Ipv4 t c: add rule last: drop")]);
         run("nft add rule ip t c accept");
         assert!(!ear.hear()[0].incomplete);
         ear.assert_up_to_date("both");

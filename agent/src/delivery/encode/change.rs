@@ -92,7 +92,7 @@ impl Display for ChangeText<'_> {
 fn operation_text(operation: &Operation, out: &mut Formatter<'_>) -> fmt::Result {
     match operation {
         Operation::AddRule { rule, position } => match position {
-            Position::Last => write!(out, "add rule {}", RuleText(rule)),
+            Position::Last | Position::Untold => write!(out, "add rule {}", RuleText(rule)),
             Position::Index(index) => write!(out, "insert rule {index} {}", RuleText(rule)),
             Position::BeforeHandle(handle) => {
                 write!(out, "insert rule before {handle} {}", RuleText(rule))

@@ -176,6 +176,8 @@ pub enum Position {
     BeforeHandle(u64),
     /// Behind the rule with that handle.
     AfterHandle(u64),
+    /// The kernel does not say, before Linux 5.15.
+    Untold,
 }
 
 /// Which rule, when one is deleted or replaced.

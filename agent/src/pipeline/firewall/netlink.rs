@@ -12,8 +12,7 @@
 //! (`nf_tables_commit`, `net/netfilter/nf_tables_api.c`).
 
 use netlink_packet_core::{
-    NLM_F_APPEND, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
-    NetlinkBuffer,
+    NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
 };
 
 mod attribute;
@@ -145,7 +144,7 @@ fn decode(kind: u16, flags: u16, payload: &[u8]) -> Option<Message> {
         return Generation::decode(attributes).map(Message::Generation);
     }
     let family = family(*header.first()?)?;
-    let rule = || RuleRecord::decode(family, flags & NLM_F_APPEND != 0, attributes);
+    let rule = || RuleRecord::decode(family, flags, attributes);
     let message = match kind {
         0 => Message::NewTable(Table::decode(family, attributes)?),
         2 | 26 => Message::DeleteTable(Table::decode(family, attributes)?),

@@ -70,7 +70,8 @@ impl ChainContent {
     fn insert(&mut self, handle: u64, place: Place) {
         match place {
             Place::First => self.order.push_front(handle),
-            Place::Last => self.order.push_back(handle),
+            // Most rules are appended; a listing sets the others right.
+            Place::Last | Place::Untold => self.order.push_back(handle),
             Place::After(after) if self.place(handle, after) => {}
             Place::After(after) => {
                 self.order.push_back(handle);

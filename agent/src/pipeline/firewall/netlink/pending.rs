@@ -335,6 +335,7 @@ pub(super) fn rule_added(ruleset: &Ruleset, rule: &RuleRecord) -> FirewallChange
         Place::First => Position::Index(1),
         Place::Last => Position::Last,
         Place::After(handle) => Position::AfterHandle(handle),
+        Place::Untold => Position::Untold,
     };
     of_rule(ruleset, rule, |rule| Operation::AddRule { rule, position })
 }

@@ -2,6 +2,8 @@
 //!
 //! Numbers of attributes: `include/uapi/linux/netfilter/nf_tables.h`.
 
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
+
 use super::attribute::Attributes;
 use super::expression::{self, Data, Expression};
 use crate::pipeline::firewall::change::{Family, Hook, Policy};
@@ -113,15 +115,16 @@ fn policy(number: u32) -> Option<Policy> {
     }
 }
 
-/// Where a rule stands in its chain. Newer kernels name the rule before it only when it is neither the first
-/// nor the last, older ones whenever it is not the first (`nf_tables_rule_notify`,
-/// `net/netfilter/nf_tables_api.c`).
+/// Where a rule stands in its chain. Kernels name the rule before it only when it is neither the first nor the last;
+/// before Linux 5.15 they do not tell at all, nor with which flags the rule was asked for
+/// (`nf_tables_rule_notify`, `net/netfilter/nf_tables_api.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     First,
     Last,
     /// Behind the rule with that handle.
     After(u64),
+    Untold,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,12 +142,8 @@ pub struct RuleRecord {
 }
 
 impl RuleRecord {
-    /// `appended`: the message has `NLM_F_APPEND`.
-    pub(super) fn decode(
-        family: Family,
-        appended: bool,
-        attributes: Attributes<'_>,
-    ) -> Option<Self> {
+    /// `flags` are those of the message. Nobody can add a rule without `NLM_F_CREATE`.
+    pub(super) fn decode(family: Family, flags: u16, attributes: Attributes<'_>) -> Option<Self> {
         const TABLE: u16 = 1;
         const CHAIN: u16 = 2;
         const HANDLE: u16 = 3;
@@ -159,8 +158,9 @@ impl RuleRecord {
             handle: attributes.u64(HANDLE)?,
             place: match attributes.u64(POSITION) {
                 Some(handle) => Place::After(handle),
-                None if appended => Place::Last,
-                None => Place::First,
+                None if flags & NLM_F_APPEND != 0 => Place::Last,
+                None if flags & NLM_F_CREATE != 0 => Place::First,
+                None => Place::Untold,
             },
             expressions: expressions.map(expression::decode_all).unwrap_or_default(),
             comment: attributes.bytes(USERDATA).and_then(comment),
