@@ -394,5 +394,6 @@ fn context() -> AlertContext {
             kernel: None,
         },
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: std::collections::BTreeMap::new(),
     }
 }

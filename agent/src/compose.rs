@@ -19,6 +19,7 @@ use crate::pipeline::filter::{FilterSpec, Filters};
 use crate::pipeline::firewall::allowed::Allowed;
 use crate::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use crate::pipeline::process_tree::TreeLimits;
+use crate::pipeline::redact::Redaction;
 
 /// Runs a future on a runtime of this one thread.
 pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -55,7 +56,10 @@ pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {
     let rule = Rule::compile(spec).context("compile the rule")?;
     let detector = Detector::new(rule, Limits::default());
     let tamper = tamper(&settings.tamper, &filters)?;
-    Ok(Pipeline::new(detector, tamper, TreeLimits::default()))
+    let redaction =
+        Redaction::compile(&settings.redaction.patterns).context("compile the redaction")?;
+    let pipeline = Pipeline::new(detector, tamper, TreeLimits::default());
+    Ok(pipeline.with_redaction(redaction))
 }
 
 fn tamper(settings: &TamperSettings, filters: &[FilterSpec]) -> anyhow::Result<Option<Tamper>> {
@@ -87,5 +91,6 @@ pub fn alert_context(settings: &Settings, identity: Identity) -> AlertContext {
             kernel: Some(identity.kernel),
         },
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: settings.labels.clone(),
     }
 }

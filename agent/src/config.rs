@@ -5,6 +5,7 @@
 //! them.
 
 mod byte_size;
+mod doubt;
 mod file;
 mod filters;
 mod origin;
@@ -20,13 +21,13 @@ mod written;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use filters::doubts::Doubt;
+pub use doubt::Doubt;
 pub use origin::{Origin, Written};
 pub use overrides::Overrides;
 pub use problem::{Fault, Problem, Problems};
 pub use settings::{
-    AlertsSettings, HostSettings, KernelLog, RuleSettings, RulesSettings, SensorSettings, Settings,
-    StateSettings, StoreSettings, TamperSettings,
+    AlertsSettings, HostSettings, KernelLog, RedactionSettings, RuleSettings, RulesSettings,
+    SensorSettings, Settings, StateSettings, StoreSettings, TamperSettings,
 };
 pub use sinks::{
     Acknowledge, Address, ClientCertificate, Destination, ElasticCredentials, ElasticSettings,
@@ -35,8 +36,8 @@ pub use sinks::{
     SyslogTransport, TlsSettings,
 };
 pub use written::{
-    AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
-    StateConfig, StoreConfig, TamperConfig,
+    AlertsConfig, Config, HeartbeatConfig, HostConfig, RedactionConfig, RuleConfig, RulesConfig,
+    SensorConfig, StateConfig, StoreConfig, TamperConfig,
 };
 
 /// Read when no file is named; it need not exist.

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod firewall;
 pub mod loss;
 pub mod process_tree;
+pub mod redact;
 pub mod tty;
 pub mod watch;
 
@@ -28,6 +29,7 @@ use firewall::origin::origin;
 use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
+use redact::Redaction;
 
 /// What a listing of the running processes brings to light.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,7 @@ pub struct Pipeline {
     overlong: OverlongPaths,
     /// `None` when changes of the firewall are not judged.
     tamper: Option<Tamper>,
+    redaction: Redaction,
 }
 
 impl Pipeline {
@@ -64,7 +67,15 @@ impl Pipeline {
             detector,
             overlong: OverlongPaths::default(),
             tamper,
+            redaction: Redaction::default(),
         }
+    }
+
+    /// What leaves the pipeline from now on shows no secret that fits.
+    #[must_use]
+    pub fn with_redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
     }
 
     pub fn handle_event(&mut self, event: &Event, now: Time) {
@@ -208,7 +219,9 @@ impl Pipeline {
     }
 
     pub fn next_finding(&mut self) -> Option<Finding> {
-        self.tamper.as_mut()?.next_finding()
+        let mut finding = self.tamper.as_mut()?.next_finding()?;
+        self.redaction.finding(&mut finding);
+        Some(finding)
     }
 
     pub fn tamper_counters(&self) -> Option<TamperCounters> {
@@ -235,6 +248,7 @@ impl Pipeline {
         if alert.ancestry.is_empty() {
             alert.ancestry.push(parent_alone(&alert));
         }
+        self.redaction.alert(&mut alert);
         Some(alert)
     }
 
@@ -252,6 +266,10 @@ impl Pipeline {
         }
         origin.remove(0);
         origin
+    }
+
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     pub fn detector(&self) -> &Detector {

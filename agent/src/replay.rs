@@ -1,5 +1,6 @@
 //! The pipeline over recorded execs: no root, no kernel, no clock. Time is the records' own.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
@@ -322,6 +323,7 @@ fn context(dest: &str) -> AlertContext {
             kernel: None,
         },
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: BTreeMap::new(),
     }
 }
 

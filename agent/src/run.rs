@@ -362,7 +362,7 @@ impl Agent {
             .inspect_err(|error| tracing::warn!("the gap is not repaired: {error:#}"))
             .ok()
             .flatten();
-        let gap = self.gaps.next(
+        let mut gap = self.gaps.next(
             loss,
             counters,
             &mut self.source,
@@ -370,6 +370,7 @@ impl Agent {
             repair,
             clock::at,
         );
+        self.pipeline.redaction().gap(&mut gap);
         let causes: Vec<String> = gap
             .losses
             .causes()

@@ -12,7 +12,7 @@ use toml::value::Datetime;
 
 use crate::pipeline::filter::{Field, FilterSpec, Filters};
 
-use super::origin::{Origin, Written};
+use super::origin::Written;
 use super::overrides::{globs, has_no_control};
 use super::problem::Fault;
 use super::section::Section;

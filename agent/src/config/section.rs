@@ -2,7 +2,7 @@
 //! at it. A key is known when it was asked for; `finish` names the others.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
@@ -287,6 +287,38 @@ impl<'d> Section<'d> {
             value: parsed,
             origin,
         })
+    }
+
+    /// The texts of a section whose keys the operator chooses. What keys and texts must be, in words and as a test.
+    pub(super) fn free_texts(
+        self,
+        count_max: usize,
+        (named, is_name): (&str, fn(&str) -> bool),
+        (told, fits): (&str, fn(&str) -> bool),
+    ) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        if self.table.len() > count_max {
+            let expected = format!("at most {count_max} keys");
+            let found = self.table.len().to_string();
+            self.report(&self.origin(), Fault::Unfit { expected, found });
+            return texts;
+        }
+        for (key, value) in self.table {
+            let name: &str = key.get_ref();
+            let origin = self.origin_of(name, key.span());
+            let text = value.get_ref().as_str().filter(|text| fits(text));
+            let (expected, found) = match text {
+                Some(text) if is_name(name) => {
+                    texts.insert(name.to_owned(), text.to_owned());
+                    continue;
+                }
+                Some(_) => (named, found(&DeValue::String(name.into()))),
+                None => (told, found(value.get_ref())),
+            };
+            let expected = expected.to_owned();
+            self.report(&origin, Fault::Unfit { expected, found });
+        }
+        texts
     }
 
     /// Names the keys that nobody asked for.

@@ -1,20 +1,22 @@
 //! What the configuration means: bounded, checked against itself, defaults filled in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::pipeline::detect::rule::RuleSpec;
 use crate::pipeline::filter::FilterSpec;
 
-use super::filters::doubts::{self, Doubt};
+use super::doubt::Doubt;
+use super::filters::doubts;
 use super::filters::same_name;
 use super::origin::Written;
 use super::problem::Problem;
 use super::rule_file;
-use super::sinks::SinkSettings;
+use super::sinks::{self, SinkSettings};
 use super::written::{
-    AlertsConfig, Config, HeartbeatConfig, HostConfig, RuleConfig, RulesConfig, SensorConfig,
-    StateConfig, StoreConfig, TamperConfig,
+    AlertsConfig, Config, HeartbeatConfig, HostConfig, RedactionConfig, RuleConfig, RulesConfig,
+    SensorConfig, StateConfig, StoreConfig, TamperConfig,
 };
 
 const BULK_RING_BYTES: u32 = 8 << 20;
@@ -29,6 +31,12 @@ const SAVE_INTERVAL_S: u64 = 60;
 const STORE_BYTES: u64 = 64 << 20;
 const STORE_AGE_S: u64 = 7 * 86_400;
 const KEEP_DELIVERED_S: u64 = 86_400;
+/// An option or a variable that is named after a secret; a header with one; a password in a URL.
+const REDACTED: [&str; 3] = [
+    r"(?i)(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)(?:=|:| +)([^\s;|&]+)",
+    r"(?i)authorization: *(?:basic|bearer|splunk|apikey) +([^\s;|&]+)",
+    r"://[^/\s:@]*:([^/\s@]+)@",
+];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -39,10 +47,13 @@ pub struct Settings {
     pub store: StoreSettings,
     pub tamper: TamperSettings,
     pub host: HostSettings,
+    /// Texts that every event carries, by name.
+    pub labels: BTreeMap<String, String>,
+    pub redaction: RedactionSettings,
     /// Of everything that is found; each rule has its own beside these.
     pub filters: Vec<Written<FilterSpec>>,
     /// Beside the local log.
-    pub sinks: Vec<SinkSettings>,
+    pub sinks: Vec<Written<SinkSettings>>,
     pub rules: RulesSettings,
 }
 
@@ -145,6 +156,13 @@ pub struct HostSettings {
     pub name: Option<String>,
 }
 
+/// What no command line in an event may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedactionSettings {
+    /// Regular expressions over bytes; each masks its groups, or all of what it matches where it has none.
+    pub patterns: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesSettings {
     pub linux_iptables_firewall_modification: RuleSettings,
@@ -168,6 +186,8 @@ impl Settings {
             store,
             tamper,
             host: HostConfig { name },
+            labels,
+            redaction,
             filters,
             sinks,
             rules:
@@ -191,15 +211,17 @@ impl Settings {
             host: HostSettings {
                 name: name.map(|name| name.value),
             },
+            labels: or_default(labels, BTreeMap::new()),
+            redaction: redaction_settings(redaction),
             filters,
-            sinks: sinks.map_or_else(Vec::new, values),
+            sinks: or_default(sinks, Vec::new()),
             rules: RulesSettings {
                 linux_iptables_firewall_modification: rule,
             },
         })
     }
 
-    /// What may withhold more than was meant, or nothing any more, at that time.
+    /// What may withhold more than was meant, or nothing any more, at that time; and secrets that are not kept.
     pub fn doubts(&self, wall_ns: u64) -> Vec<Doubt> {
         let of_all = self.filters.iter().map(|filter| {
             let Written { value, origin } = filter;
@@ -207,15 +229,24 @@ impl Settings {
         });
         let rule = &self.rules.linux_iptables_firewall_modification;
         let of_rule = rule.spec.filters.iter().map(|filter| (filter, None));
-        let doubts = of_all.chain(of_rule).flat_map(|(filter, origin)| {
+        let of_filters = of_all.chain(of_rule).flat_map(|(filter, origin)| {
             let whys = doubts::of(filter, wall_ns).into_iter();
             whys.map(move |why| Doubt {
                 origin: origin.cloned(),
-                filter: filter.name.clone(),
+                of: format!("filter {:?}", filter.name),
                 why,
             })
         });
-        doubts.collect()
+        let of_sinks = self.sinks.iter().flat_map(|sink| {
+            let Written { value, origin } = sink;
+            let whys = sinks::doubts(value).into_iter();
+            whys.map(move |why| Doubt {
+                origin: Some(origin.clone()),
+                of: format!("sink {:?}", value.name),
+                why,
+            })
+        });
+        of_filters.chain(of_sinks).collect()
     }
 }
 
@@ -303,6 +334,15 @@ fn tamper_settings(config: TamperConfig) -> TamperSettings {
     }
 }
 
+fn redaction_settings(config: RedactionConfig) -> RedactionSettings {
+    let RedactionConfig { patterns } = config;
+    let patterns = patterns.map(|patterns| patterns.value);
+    let defaults = || REDACTED.map(str::to_owned).to_vec();
+    RedactionSettings {
+        patterns: patterns.unwrap_or_else(defaults),
+    }
+}
+
 fn rule_settings(config: RuleConfig) -> Result<RuleSettings, Vec<Problem>> {
     let RuleConfig { file, overrides } = config;
     let file = file.map(|file| file.value);
@@ -312,13 +352,6 @@ fn rule_settings(config: RuleConfig) -> Result<RuleSettings, Vec<Problem>> {
     };
     let spec = overrides.apply(spec, &process)?;
     Ok(RuleSettings { spec, file })
-}
-
-fn values<T>(list: Written<Vec<Written<T>>>) -> Vec<T> {
-    list.value
-        .into_iter()
-        .map(|written| written.value)
-        .collect()
 }
 
 fn or_default<T>(written: Option<Written<T>>, default: T) -> T {

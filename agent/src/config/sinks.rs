@@ -272,3 +272,33 @@ pub enum ElasticCredentials {
         password: Secret,
     },
 }
+
+/// What speaks against a sink that is written as it may be.
+pub(super) fn doubts(sink: &SinkSettings) -> Vec<String> {
+    let (endpoint, secret) = match &sink.destination {
+        Destination::Hec(hec) => (&hec.endpoint, Some(&hec.token)),
+        Destination::Otlp(otlp) => (&otlp.endpoint, otlp.token.as_ref()),
+        Destination::Http(http) => (&http.endpoint, http.token.as_ref()),
+        Destination::Elastic(elastic) => {
+            let secret = elastic.credentials.as_ref().map(|it| match it {
+                ElasticCredentials::ApiKey(key) => key,
+                ElasticCredentials::Basic { user: _, password } => password,
+            });
+            (&elastic.endpoint, secret)
+        }
+        Destination::File(_) | Destination::Journald(_) | Destination::Syslog(_) => {
+            return Vec::new();
+        }
+    };
+    let mut doubts = Vec::new();
+    if matches!(secret, Some(Secret::Inline(_))) {
+        doubts.push(
+            "its secret stands in the configuration: put it into a file that only wallwatch can read"
+                .to_owned(),
+        );
+    }
+    if secret.is_some() && endpoint.url.starts_with("http://") {
+        doubts.push("its secret is sent in clear: the URL is not https".to_owned());
+    }
+    doubts
+}

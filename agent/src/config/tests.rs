@@ -1,4 +1,6 @@
 mod filters;
+mod shipped;
+mod sinks;
 mod store;
 
 use std::fs;
@@ -14,8 +16,6 @@ use crate::pipeline::detect::rule::{RuleSpec, WindowSpec};
 use crate::pipeline::filter::{Field, FilterSpec};
 
 use super::*;
-
-const SHIPPED: &str = include_str!("../../packaging/wallwatch.toml");
 
 fn name(file: &str) -> Arc<Path> {
     Path::new(file).into()
@@ -35,21 +35,6 @@ fn check_rule(text: &str, expected: Expect) {
     expected.assert_eq(&Problems::of(problems).to_string());
 }
 
-/// The shipped file with its keys, and if asked its examples, no longer commented out.
-fn uncommented(with_examples: bool) -> String {
-    let lines = SHIPPED.lines().map(|line| {
-        let bare = line.strip_prefix('#').unwrap_or(line);
-        let example = bare.starts_with("     ");
-        let prose = !example && (bare.starts_with(' ') || bare.is_empty());
-        if prose || (example && !with_examples) {
-            line
-        } else {
-            bare
-        }
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 fn an_empty_file_means_the_defaults() {
     let Settings {
@@ -60,11 +45,15 @@ fn an_empty_file_means_the_defaults() {
         store,
         tamper,
         host,
+        labels,
+        redaction,
         filters,
+        sinks,
         rules,
     } = settings("");
     assert_eq!(store, store::DEFAULTS);
-    assert_eq!(filters, []);
+    assert_eq!((filters, sinks, labels.len()), (vec![], vec![], 0));
+    assert_eq!(redaction.patterns.len(), 3);
     assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(
         sensor,
@@ -104,77 +93,6 @@ fn an_empty_file_means_the_defaults() {
     let rule = rules.linux_iptables_firewall_modification;
     assert_eq!(rule.file, None);
     assert_eq!(rule.spec, rule_file::built_in().unwrap());
-}
-
-#[test]
-fn the_shipped_file_means_the_defaults_as_it_is_and_with_every_key_uncommented() {
-    assert_eq!(settings(SHIPPED), settings(""));
-    assert_eq!(settings(&uncommented(false)), settings(""));
-}
-
-#[test]
-fn the_shipped_file_shows_every_key() {
-    let (config, problems) = Config::parse(name("shipped"), &uncommented(true));
-    assert!(problems.is_empty(), "{}", Problems::of(problems));
-    let Config {
-        sensor:
-            SensorConfig {
-                bulk_ring_bytes: Some(_),
-                urgent_ring_bytes: Some(_),
-                drain_delay_ms: Some(_),
-                urgent_names: Some(_),
-                failed_execs: Some(_),
-                kernel_log: Some(_),
-            },
-        alerts:
-            AlertsConfig {
-                path: Some(_),
-                group: Some(_),
-                stdout: Some(_),
-                queue_lines: Some(_),
-            },
-        heartbeat: HeartbeatConfig {
-            interval_s: Some(_),
-        },
-        state:
-            StateConfig {
-                directory: Some(_),
-                save_interval_s: Some(_),
-            },
-        store:
-            StoreConfig {
-                max_bytes: Some(_),
-                max_age_s: Some(_),
-                keep_delivered_s: Some(_),
-            },
-        tamper:
-            TamperConfig {
-                enabled: Some(_),
-                managers: Some(_),
-            },
-        host: HostConfig { name: Some(_) },
-        filters: Some(_),
-        rules:
-            RulesConfig {
-                linux_iptables_firewall_modification:
-                    RuleConfig {
-                        file: Some(_),
-                        overrides:
-                            Overrides {
-                                not_parent_process_path: Some(_),
-                                ports: Some(_),
-                                port_count_min: Some(_),
-                                window: Some(_),
-                                window_span_s: Some(_),
-                                window_offset_s: Some(_),
-                                filter: Some(_),
-                            },
-                    },
-            },
-    } = config
-    else {
-        panic!("a key is missing: {config:#?}");
-    };
 }
 
 #[test]
@@ -352,7 +270,7 @@ name = "a\u001b[31mb"
 [rules.linux_iptables_firewall_modificatoin]
 "#,
         expect![[r#"
-            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `filters`, `rules`
+            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `labels`, `redaction`, `filters`, `sinks`, `rules`
             c.toml:3: key `sensor.bulk_ring_bytes`: expected a power of two from "64KiB" to "1GiB", found "3MiB"
             c.toml:4: key `sensor.urgent_ring_bytes`: expected a power of two from "64KiB" to "64MiB", found "128MiB"
             c.toml:5: key `sensor.drain_delay_ms`: expected a whole number from 1 to 10, found 0
@@ -682,7 +600,7 @@ fn a_named_rule_file_takes_the_place_of_the_built_in_one() {
         .replace(directory.path().to_str().unwrap(), "DIR");
     expect![[r#"
         DIR/rule.toml:7: key `version`: expected a whole number from 1 to 4294967295, found "new"
-        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `filters`, `rules`"#]]
+        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `labels`, `redaction`, `filters`, `sinks`, `rules`"#]]
     .assert_eq(&problems);
 }
 

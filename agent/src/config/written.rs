@@ -1,14 +1,16 @@
 //! What the operator wrote: each key that is there, bounded, with its place; nothing filled in.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::pipeline::filter::FilterSpec;
+use crate::pipeline::redact::Redaction;
 
 use super::byte_size;
 use super::filters::{Answer, read_filters};
 use super::origin::Written;
-use super::overrides::Overrides;
+use super::overrides::{Overrides, has_no_control};
 use super::problem::Problem;
 use super::section::{Document, Section, Texts};
 use super::settings::KernelLog;
@@ -25,6 +27,9 @@ const GROUP_BYTES_MAX: usize = 32;
 const HOST_NAME_BYTES_MAX: usize = 253;
 const MANAGERS_MAX: usize = 64;
 const PATH_BYTES_MAX: usize = 4095;
+const LABELS_MAX: usize = 16;
+const LABEL_NAME_BYTES_MAX: usize = 64;
+const PATTERNS_MAX: usize = 64;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -35,6 +40,8 @@ pub struct Config {
     pub store: StoreConfig,
     pub tamper: TamperConfig,
     pub host: HostConfig,
+    pub labels: Option<Written<BTreeMap<String, String>>>,
+    pub redaction: RedactionConfig,
     pub filters: Option<Written<Vec<Written<FilterSpec>>>>,
     pub sinks: Option<Written<Vec<Written<SinkSettings>>>>,
     pub rules: RulesConfig,
@@ -88,6 +95,11 @@ pub struct HostConfig {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedactionConfig {
+    pub patterns: Option<Written<Vec<String>>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RulesConfig {
     pub linux_iptables_firewall_modification: RuleConfig,
 }
@@ -125,6 +137,10 @@ impl Config {
             host: root
                 .section("host")
                 .map_or_else(Default::default, read_host),
+            labels: read_labels(&mut root),
+            redaction: root
+                .section("redaction")
+                .map_or_else(Default::default, read_redaction),
             filters: read_filters(&mut root, "filters", Answer::Wanted),
             sinks: read_sinks(&mut root),
             rules: root
@@ -257,6 +273,42 @@ fn read_host(mut section: Section<'_>) -> HostConfig {
     };
     section.finish();
     config
+}
+
+fn read_labels(root: &mut Section<'_>) -> Option<Written<BTreeMap<String, String>>> {
+    let section = root.section("labels")?;
+    let origin = section.origin();
+    let named = "a name of 1 to 64 ASCII letters, digits, `_` and `-`";
+    let fits = |name: &str| {
+        (1..=LABEL_NAME_BYTES_MAX).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    let value = section.free_texts(LABELS_MAX, (named, fits), (TOLD, is_told));
+    Some(Written { value, origin })
+}
+
+fn read_redaction(mut section: Section<'_>) -> RedactionConfig {
+    let config = RedactionConfig {
+        patterns: section.texts(
+            "patterns",
+            &Texts {
+                count: 0..=PATTERNS_MAX,
+                each: "a regular expression that compiles to at most 1 MiB",
+                fits: |pattern| Redaction::compile(&[pattern.to_owned()]).is_ok(),
+            },
+        ),
+    };
+    section.finish();
+    config
+}
+
+/// A text that stands in an event as it is.
+const TOLD: &str = "a text of 1 to 256 bytes without control characters";
+
+fn is_told(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && has_no_control(text)
 }
 
 fn read_rules(mut section: Section<'_>) -> RulesConfig {

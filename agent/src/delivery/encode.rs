@@ -10,6 +10,7 @@ pub mod json;
 mod text;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -99,6 +100,8 @@ pub fn heartbeat_line(heartbeat: &Heartbeat, context: &AlertContext) -> Vec<u8> 
 pub struct AlertContext {
     pub host: HostIdentity,
     pub agent_version: String,
+    /// What the operator has every event say, by name.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The host as alerts name it; `None` where it is unknown, as in a replay.
@@ -142,6 +145,10 @@ struct AlertLine<'a> {
     port_count: u64,
     count: u64,
     window: WindowLine,
+    #[serde(skip_serializing_if = "is_zero")]
+    redacted: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
     host: HostLine<'a>,
     agent: AgentLine<'a>,
     execs: Vec<ExecLine<'a>>,
@@ -289,6 +296,7 @@ impl<'a> AlertLine<'a> {
             ancestry: _,
             origin: _,
             blindness,
+            redacted,
         } = alert;
         let field = |bytes: &'a [u8]| Text::whole(bytes).within(budget.field_bytes);
         Self {
@@ -330,6 +338,8 @@ impl<'a> AlertLine<'a> {
                 mode: WindowMode::as_str(*window_mode),
                 span_seconds: *window_span_s,
             },
+            redacted: *redacted,
+            labels: &context.labels,
             host: host_line(&context.host, budget),
             agent: agent_line(context, budget),
             execs: ends(execs, budget.items)
@@ -515,8 +525,8 @@ fn left_out<T>(list: &[T], count: usize) -> usize {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
 )]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 /// A value as the text it is shown as.

@@ -238,4 +238,6 @@ pub struct Alert {
     /// a shell's background job leave their work to a reaper. Empty otherwise.
     pub origin: Vec<Ancestor>,
     pub blindness: Blindness,
+    /// Places in command lines where a secret was masked.
+    pub redacted: u64,
 }

@@ -387,6 +387,7 @@ impl Detector {
             parent_memfd: alert.parent_memfd,
             ancestry: Vec::new(),
             origin: Vec::new(),
+            redacted: 0,
         }
     }
 }

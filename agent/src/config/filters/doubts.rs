@@ -1,11 +1,7 @@
 //! What `check` says of filters beside errors.
 
-use std::fmt;
-
 use crate::pipeline::filter::{Field, FilterSpec};
 use crate::pipeline::firewall::severity::WRITABLE;
-
-use super::Origin;
 
 /// Programs that anybody runs: to name one of them names nobody.
 const ANYBODY: &[&str] = &[
@@ -36,6 +32,7 @@ const ANYBODY: &[&str] = &[
     "systemd",
     "init",
 ];
+
 /// Why a filter may withhold more than was meant; empty when nothing speaks against it.
 pub(in crate::config) fn of(filter: &FilterSpec, wall_ns: u64) -> Vec<String> {
     let mut doubts = Vec::new();
@@ -94,27 +91,4 @@ fn is_narrow(field: Field, pattern: &str) -> bool {
     let name = pattern.rsplit('/').next().unwrap_or(pattern);
     let name = name.trim_end_matches(|char: char| char.is_ascii_digit() || ".*".contains(char));
     !is_program || (!name.is_empty() && !ANYBODY.contains(&name))
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            origin,
-            filter,
-            why,
-        } = self;
-        if let Some(Origin { file, line, .. }) = origin {
-            write!(out, "{}:{line}: ", file.display())?;
-        }
-        write!(out, "filter {filter:?}: {why}")
-    }
-}
-
-/// Which filter, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// `None` for one of the rule's own.
-    pub origin: Option<Origin>,
-    pub filter: String,
-    pub why: String,
 }

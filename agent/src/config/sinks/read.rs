@@ -265,7 +265,16 @@ fn read_syslog(section: &mut Section<'_>) -> Option<SyslogSettings> {
         },
     );
     let timeout = read_seconds(section, "timeout_s", TIMEOUT_S, 1..=600);
-    let transport = match transport?.value {
+    let Some(transport) = transport else {
+        // Not to be called unknown, whatever the transport was to be.
+        let _known = (
+            read_address(section, 514),
+            read_tls(section),
+            absolute_path(section, "path"),
+        );
+        return None;
+    };
+    let transport = match transport.value {
         Transport::Udp => SyslogTransport::Udp {
             address: read_address(section, 514)?,
         },

@@ -1,5 +1,7 @@
 //! One finding of the tamper layer: what was done to the firewall, by whom, from where, with what.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -13,7 +15,7 @@ use super::exec::{ExecLine, exec_line};
 use super::text::Text;
 use super::{
     AgentLine, AlertContext, AncestorLine, HostLine, Moment, Shown, agent_line, ancestor_line,
-    ends, first, host_line, known, left_out, state_word,
+    ends, first, host_line, is_zero, known, left_out, state_word,
 };
 
 /// As [`SCHEMA`](super::SCHEMA) is that of an alert.
@@ -46,6 +48,10 @@ pub(super) struct FindingLine<'a> {
     execs: Vec<ExecLine<'a>>,
     execs_omitted: u64,
     lineage: Vec<AncestorLine<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    redacted: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
     host: HostLine<'a>,
     agent: AgentLine<'a>,
 }
@@ -104,6 +110,7 @@ impl<'a> FindingLine<'a> {
             execs,
             execs_omitted,
             lineage,
+            redacted,
         } = finding;
         Self {
             schema: SCHEMA,
@@ -140,6 +147,8 @@ impl<'a> FindingLine<'a> {
             lineage: first(lineage, budget.items)
                 .map(|ancestor| ancestor_line(ancestor, budget))
                 .collect(),
+            redacted: *redacted,
+            labels: &context.labels,
             host: host_line(&context.host, budget),
             agent: agent_line(context, budget),
         }

@@ -29,6 +29,7 @@ fn context() -> AlertContext {
             kernel: None,
         },
         agent_version: "0.1.0".to_owned(),
+        labels: BTreeMap::new(),
     }
 }
 
@@ -191,6 +192,7 @@ fn sample() -> Alert {
             ancestor(1, path("/usr/lib/systemd/systemd"), "/sbin/init"),
         ],
         blindness: Blindness::default(),
+        redacted: 0,
     }
 }
 

@@ -15,7 +15,7 @@ use super::exec::{CgroupLine, cgroup_line};
 use super::text::Text;
 use super::{
     AgentLine, AlertContext, AncestorLine, HostLine, Moment, agent_line, ancestor_line, first,
-    host_line, left_out,
+    host_line, is_zero, left_out,
 };
 
 use store::{StoreLine, store_line};
@@ -40,6 +40,8 @@ pub(super) struct GapLine<'a> {
     lineages: Vec<LineageLine<'a>>,
     lineages_omitted: u64,
     repair: Option<RepairLine>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
     host: HostLine<'a>,
     agent: AgentLine<'a>,
 }
@@ -47,19 +49,19 @@ pub(super) struct GapLine<'a> {
 /// Execs by cause, those causes only that there were.
 #[derive(Serialize)]
 struct CauseLines {
-    #[serde(rename = "ring-full", skip_serializing_if = "is_none")]
+    #[serde(rename = "ring-full", skip_serializing_if = "is_zero")]
     ring_full: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pressure: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     share: u64,
-    #[serde(rename = "no-scratch", skip_serializing_if = "is_none")]
+    #[serde(rename = "no-scratch", skip_serializing_if = "is_zero")]
     no_scratch: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     skipped: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     undecoded: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     unexplained: u64,
 }
 
@@ -75,14 +77,6 @@ impl CauseLines {
             unexplained: losses.get(LossCause::Unexplained),
         }
     }
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
-fn is_none(execs: &u64) -> bool {
-    *execs == 0
 }
 
 #[derive(Serialize)]
@@ -135,6 +129,7 @@ impl<'a> GapLine<'a> {
                 .collect(),
             lineages_omitted: lineages_omitted + left_out(lineages, budget.items) as u64,
             repair: repair.map(repair_line),
+            labels: &context.labels,
             host: host_line(&context.host, budget),
             agent: agent_line(context, budget),
         }
@@ -152,6 +147,8 @@ pub(super) struct ChangeGapLine<'a> {
     to: Moment,
     why: &'static str,
     overruns: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
     host: HostLine<'a>,
     agent: AgentLine<'a>,
 }
@@ -173,6 +170,7 @@ impl<'a> ChangeGapLine<'a> {
             to: Moment(*to),
             why: "netfilter-overrun",
             overruns: *overruns,
+            labels: &context.labels,
             host: host_line(&context.host, budget),
             agent: agent_line(context, budget),
         }
@@ -246,6 +244,8 @@ pub(super) struct HeartbeatLine<'a> {
     netfilter: Option<NetfilterLine>,
     processes: u64,
     processes_dropped: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
     host: HostLine<'a>,
     agent: AgentLine<'a>,
 }
@@ -396,6 +396,7 @@ impl<'a> HeartbeatLine<'a> {
             netfilter: netfilter.map(netfilter_line),
             processes: *processes,
             processes_dropped: *processes_dropped,
+            labels: &context.labels,
             host: host_line(&context.host, budget),
             agent: agent_line(context, budget),
         }

@@ -117,6 +117,7 @@ impl OverlongPaths {
                 )),
                 ..Blindness::default()
             },
+            redacted: 0,
         }
     }
 }

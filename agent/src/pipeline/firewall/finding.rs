@@ -299,6 +299,8 @@ pub struct Finding {
     pub execs_omitted: u64,
     /// From the first process that did it up to the oldest ancestor known.
     pub lineage: Vec<Ancestor>,
+    /// Places in command lines where a secret was masked.
+    pub redacted: u64,
 }
 
 impl Finding {

@@ -65,6 +65,7 @@ impl Group {
                 execs: Vec::new(),
                 execs_omitted: 0,
                 lineage: Vec::new(),
+                redacted: 0,
             },
             reasons,
             last_omitted: None,

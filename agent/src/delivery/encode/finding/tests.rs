@@ -22,6 +22,7 @@ fn context() -> AlertContext {
             kernel: None,
         },
         agent_version: "0.1.0".to_owned(),
+        labels: BTreeMap::new(),
     }
 }
 
@@ -62,6 +63,7 @@ fn edited(path: &[u8], edits: u64, listed: usize) -> Finding {
         execs: Vec::new(),
         execs_omitted: 0,
         lineage: Vec::new(),
+        redacted: 0,
     }
 }
 

@@ -16,6 +16,7 @@ fn context() -> AlertContext {
             kernel: None,
         },
         agent_version: "0.1.0".to_owned(),
+        labels: BTreeMap::new(),
     }
 }
 
