@@ -12,7 +12,8 @@ const EXIT_STATUS: &str = "\
 Exit status:
    0  success
    1  check: the configuration is not valid; doctor: a check failed; explain, alerts: no such id, or
-      more than one; spool: something was missed or is in trouble, or is not delivered in time
+      more than one; spool: something was missed or is in trouble, or is not delivered in time;
+      sinks: one of them did not take the test
   64  the command line is wrong
    65  replay, explain, baseline: something could not be read or came too late; the rest was processed
   66  the input could not be opened
@@ -60,6 +61,8 @@ pub enum Command {
     Alerts(AlertsArgs),
     /// Say how far each receiver of alerts is and what it missed, or wait until all have everything
     Spool(SpoolArgs),
+    /// List the receivers of the configuration, or try them
+    Sinks(SinksArgs),
     /// The harmless program that doctor starts and looks for
     #[command(hide = true)]
     Canary(CanaryArgs),
@@ -219,6 +222,37 @@ pub enum SpoolCommand {
             value_name = "SECONDS",
             default_value_t = 60,
             value_parser = clap::value_parser!(u64).range(1..=86_400)
+        )]
+        timeout: u64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SinksArgs {
+    #[command(subcommand)]
+    pub command: Option<SinksCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SinksCommand {
+    /// Name, type, place and format of each [default]
+    List,
+    /// Send a marked event through each, whatever it selects, and show what came back
+    Test {
+        /// Only these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+
+        /// Answer as one JSON object a line
+        #[arg(long)]
+        json: bool,
+
+        /// How long all of them may take, 1 to 3600
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            default_value_t = 60,
+            value_parser = clap::value_parser!(u64).range(1..=3600)
         )]
         timeout: u64,
     },

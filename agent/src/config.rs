@@ -36,8 +36,8 @@ pub use sinks::{
     SyslogTransport, TlsSettings,
 };
 pub use written::{
-    AlertsConfig, Config, HeartbeatConfig, HostConfig, RedactionConfig, RuleConfig, RulesConfig,
-    SensorConfig, StateConfig, StoreConfig, TamperConfig,
+    AlertsConfig, Config, HeartbeatConfig, HostConfig, RedactionConfig, RepeatsConfig, RuleConfig,
+    RulesConfig, SensorConfig, StateConfig, StoreConfig, TamperConfig,
 };
 
 /// Read when no file is named; it need not exist.

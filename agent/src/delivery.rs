@@ -9,6 +9,7 @@ pub mod format;
 mod forward;
 mod intake;
 pub mod local_log;
+mod notices;
 mod queue;
 pub mod sink;
 pub mod sinks;

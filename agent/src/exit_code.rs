@@ -8,7 +8,7 @@ pub enum ExitCode {
     /// `check`: the configuration is not valid. `doctor`: a check failed, neither for the kernel nor for
     /// want of permission. `explain`: the log has no finding of that id, or more than one.
     /// `alerts`: there is none with that id. `spool`: something was missed, is in trouble, or was
-    /// not delivered in time.
+    /// not delivered in time. `sinks`: one of them did not take the test.
     Found = 1,
     /// The command line is wrong.
     Usage = 64,

@@ -40,4 +40,6 @@ pub mod report;
 pub mod rules;
 pub mod run;
 #[forbid(unsafe_code)]
+pub mod sinks;
+#[forbid(unsafe_code)]
 pub mod stored;

@@ -14,17 +14,18 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use wallwatch::cli::{
     AlertsArgs, AlertsCommand, BaselineArgs, Cli, Command, DoctorArgs, ExplainArgs, LogLevel,
-    ReplayArgs, RunArgs, SpoolArgs, SpoolCommand,
+    ReplayArgs, RunArgs, SinksArgs, SinksCommand, SpoolArgs, SpoolCommand,
 };
 use wallwatch::config::{self, Problems, Settings};
 use wallwatch::delivery::encode::Shape;
 use wallwatch::delivery::writer::WriterError;
 use wallwatch::exit_code::ExitCode;
 use wallwatch::host::clock;
+use wallwatch::host::identity::Identity;
 use wallwatch::host::sensor::SensorError;
 use wallwatch::replay::Show;
 use wallwatch::run::AlertsLost;
-use wallwatch::{baseline, compose, doctor, explain, record, replay, rules, run, stored};
+use wallwatch::{baseline, compose, doctor, explain, record, replay, rules, run, sinks, stored};
 
 /// Lines of the agent's own log that may wait for a slow reader.
 const LOG_LINES_MAX: usize = 4096;
@@ -101,6 +102,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Alerts(args) => stored::unless_broken_pipe(alerts(&settings, args)),
         Command::Spool(args) => stored::unless_broken_pipe(spool(settings, args)),
+        Command::Sinks(args) => stored::unless_broken_pipe(sinks(&settings, args)),
         Command::Rules => print(&rules::describe(&settings, clock::now().wall_ns)),
         Command::Check | Command::Doctor(_) | Command::Canary(_) => {
             unreachable!("handled above")
@@ -212,6 +214,23 @@ fn spool(mut settings: Settings, args: SpoolArgs) -> anyhow::Result<ExitCode> {
             stored::status(&settings.state.directory, json, &mut io::stdout())
         }
         SpoolCommand::Drain { timeout } => stored::drain(&settings, Duration::from_secs(timeout)),
+    }
+}
+
+fn sinks(settings: &Settings, args: SinksArgs) -> anyhow::Result<ExitCode> {
+    let out = &mut io::stdout();
+    match args.command.unwrap_or(SinksCommand::List) {
+        SinksCommand::List => sinks::list(&settings.sinks, out),
+        SinksCommand::Test {
+            names,
+            json,
+            timeout,
+        } => {
+            let identity = Identity::read(Path::new("/"));
+            let context = compose::alert_context(settings, identity);
+            let timeout = Duration::from_secs(timeout);
+            sinks::test(&settings.sinks, &names, &context, timeout, json, out)
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod firewall;
 pub mod loss;
 pub mod process_tree;
 pub mod redact;
+pub mod repeats;
 pub mod tty;
 pub mod watch;
 
@@ -30,6 +31,7 @@ use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
 use redact::Redaction;
+use repeats::{RepeatLimits, Repeats, Summary};
 
 /// What a listing of the running processes brings to light.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,7 @@ pub struct Pipeline {
     /// `None` when changes of the firewall are not judged.
     tamper: Option<Tamper>,
     redaction: Redaction,
+    repeats: Repeats,
 }
 
 impl Pipeline {
@@ -68,6 +71,7 @@ impl Pipeline {
             overlong: OverlongPaths::default(),
             tamper,
             redaction: Redaction::default(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -76,6 +80,11 @@ impl Pipeline {
     pub fn with_redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = redaction;
         self
+    }
+
+    /// From now on a storm becomes a few alerts and a summary.
+    pub fn limit_repeats(&mut self, limits: RepeatLimits) {
+        self.repeats = Repeats::new(limits);
     }
 
     pub fn handle_event(&mut self, event: &Event, now: Time) {
@@ -175,6 +184,7 @@ impl Pipeline {
         if let Some(tamper) = &mut self.tamper {
             tamper.handle_timeout(now);
         }
+        self.repeats.handle_timeout(now);
     }
 
     /// The input has ended (a replay): every open alert gets its last revision.
@@ -202,6 +212,7 @@ impl Pipeline {
             self.tamper
                 .as_ref()
                 .and_then(|tamper| tamper.poll_timeout(now)),
+            self.repeats.poll_timeout(now),
         ];
         due.into_iter().flatten().min()
     }
@@ -218,8 +229,19 @@ impl Pipeline {
         }
     }
 
+    /// Tells of what was withheld, as far as it has been taken out by now.
+    pub fn flush_summaries(&mut self, now: Time) {
+        self.repeats.flush(now);
+    }
+
     pub fn next_finding(&mut self) -> Option<Finding> {
-        let mut finding = self.tamper.as_mut()?.next_finding()?;
+        let tamper = self.tamper.as_mut()?;
+        let mut finding = loop {
+            let finding = tamper.next_finding()?;
+            if self.repeats.admits_finding(&finding) {
+                break finding;
+            }
+        };
         self.redaction.finding(&mut finding);
         Some(finding)
     }
@@ -239,10 +261,13 @@ impl Pipeline {
     }
 
     pub fn next_alert(&mut self) -> Option<Alert> {
-        let mut alert = self
-            .detector
-            .next_alert()
-            .or_else(|| self.overlong.next_alert())?;
+        let mut alert = loop {
+            let next = self.detector.next_alert();
+            let alert = next.or_else(|| self.overlong.next_alert())?;
+            if self.repeats.admits_alert(&alert) {
+                break alert;
+            }
+        };
         alert.ancestry = self.tree.lineage(alert.parent);
         alert.origin = self.origin(&alert);
         if alert.ancestry.is_empty() {
@@ -266,6 +291,16 @@ impl Pipeline {
         }
         origin.remove(0);
         origin
+    }
+
+    /// Of alerts and findings that were not told one by one.
+    pub fn next_summary(&mut self) -> Option<Summary> {
+        self.repeats.next_summary()
+    }
+
+    /// Lines of alerts and findings that only summaries count.
+    pub fn repeats_withheld(&self) -> u64 {
+        self.repeats.lines_withheld()
     }
 
     pub fn redaction(&self) -> &Redaction {

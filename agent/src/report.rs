@@ -236,6 +236,7 @@ pub fn heartbeat(
         groups_evicted: pipeline.detector().counters().groups_evicted,
         tamper: pipeline.tamper_counters(),
         suppressed: pipeline.suppressed(),
+        repeats_withheld: pipeline.repeats_withheld(),
         netfilter,
         gaps,
         alerts,

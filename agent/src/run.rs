@@ -21,7 +21,8 @@ use self::timer::{every, sleep_or_never, tick};
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
 use crate::delivery::encode::{
-    AlertContext, Shape, heartbeat_line, shaped, shaped_change_gap, shaped_finding, shaped_gap,
+    AlertContext, Shape, heartbeat_line, notice_line, shaped, shaped_change_gap, shaped_finding,
+    shaped_gap, shaped_summary,
 };
 use crate::delivery::store;
 use crate::delivery::writer::{Accepted, StorePlace, Writer, WriterCounts};
@@ -37,6 +38,7 @@ use crate::pipeline::exec::{Event, Running, Time};
 use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::loss::Loss;
 use crate::pipeline::process_tree::TreeLimits;
+use crate::pipeline::repeats::Summary;
 use crate::pipeline::watch::{AgentState, Repair};
 use crate::report::{Gaps, Pulse, Told, heartbeat, say_totals};
 use crate::state::Keeper;
@@ -65,7 +67,7 @@ pub struct AlertsLost {
     pub lost: u64,
 }
 
-/// Runs the agent until SIGTERM, SIGINT or SIGHUP. `shape` is that of standard output, if alerts go
+/// Runs the agent until SIGTERM or SIGINT. `shape` is that of standard output, if alerts go
 /// there; the log has JSON lines.
 pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()> {
     block_on(async {
@@ -102,7 +104,7 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                 ready = kernel_log.flush() => ready.context("read the kernel programs' log")?,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => break,
+                _ = hangup.recv() => agent.reload(),
             }
             agent.deliver();
         }
@@ -134,6 +136,7 @@ impl Agent {
     fn start(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<Self> {
         let identity = Identity::read(root);
         let mut pipeline = pipeline(settings)?;
+        pipeline.limit_repeats(settings.repeats);
         let mut keeper = Keeper::new(&settings.state, identity.boot_id);
         pipeline.recall(keeper.recall(TreeLimits::default().processes_max));
         let mut source = attach(settings, &identity, root, settings.tamper.enabled)?;
@@ -142,7 +145,7 @@ impl Agent {
             directory: &settings.state.directory.join(store::DIRECTORY_NAME),
             settings: &settings.store,
         };
-        let writer = Writer::spawn(&settings.alerts, Some(place), clock::now)
+        let writer = Writer::spawn(&settings.alerts, &settings.sinks, Some(place), clock::now)
             .context("open the alert log")?;
         let since = clock::now();
         let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
@@ -274,6 +277,9 @@ impl Agent {
         while let Some(finding) = self.pipeline.next_finding() {
             self.deliver_finding(&finding);
         }
+        while let Some(summary) = self.pipeline.next_summary() {
+            self.deliver_summary(&summary);
+        }
         while let Some(wanted) = self.pipeline.next_wanted() {
             if let Some((content, sha256)) = self.hasher.ask(wanted) {
                 self.pipeline.handle_hash(content, sha256);
@@ -299,12 +305,26 @@ impl Agent {
         }
     }
 
+    fn deliver_summary(&mut self, summary: &Summary) {
+        let line = shaped_summary(summary, &self.context, Shape::JsonLines);
+        if let Some(shape) = self.stdout {
+            self.writer
+                .show(shaped_summary(summary, &self.context, shape));
+        }
+        let Summary { id, withheld, .. } = summary;
+        tracing::warn!(%id, withheld, what = &*summary.what, "a storm: the others are only counted");
+        if self.writer.accept(line) == Accepted::Dropped {
+            tracing::error!(%id, "summary lost: the queue is full");
+        }
+    }
+
     /// Compares what was seen with what came. What is missing becomes a gap. What is in the rings by now is
     /// taken in first: it may say whose the missing were.
     fn reconcile(&mut self) -> io::Result<()> {
         // So that a gap in what nf_tables says is known to within the interval.
         self.hear()?;
         self.tell_change_gap();
+        self.tell_notices();
         let Some(counters) = self.counters() else {
             return Ok(());
         };
@@ -327,6 +347,22 @@ impl Agent {
         let line = shape(Shape::JsonLines);
         let shown = self.stdout.map(shape);
         self.accept_gap(gap.number, line, shown);
+    }
+
+    /// Tells what happened to alerts on their way.
+    fn tell_notices(&mut self) {
+        for notice in self.writer.notices() {
+            let line = notice_line(&notice, clock::now(), &self.context);
+            if self.writer.accept(line) == Accepted::Dropped {
+                tracing::error!(?notice, "notice lost: the queue is full");
+            }
+        }
+    }
+
+    /// SIGHUP.
+    fn reload(&mut self) {
+        tracing::info!("certificates and secrets of the sinks are read anew");
+        self.writer.reload_sinks();
     }
 
     fn accept_gap(&mut self, gap: u64, line: Vec<u8>, shown: Option<Vec<u8>>) {
@@ -452,6 +488,8 @@ impl Agent {
         self.take_edits()
             .context("read edits of the firewall's configuration")?;
         self.pipeline.flush(clock::now());
+        self.deliver();
+        self.pipeline.flush_summaries(clock::now());
         self.deliver();
         self.tell_change_gap();
         let counters = self.source.counters().context("read the counters")?;

@@ -268,8 +268,8 @@ pub fn drain(settings: &Settings, timeout: Duration) -> anyhow::Result<ExitCode>
         directory,
         settings: &settings.store,
     };
-    let writer =
-        Writer::spawn(&settings.alerts, Some(place), clock::now).context("open the alert log")?;
+    let writer = Writer::spawn(&settings.alerts, &settings.sinks, Some(place), clock::now)
+        .context("open the alert log")?;
     // A sink that has to try again gets the time to do so.
     let has_backlog = || {
         writer

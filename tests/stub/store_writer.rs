@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         directory: &Path::new(state).join(DIRECTORY_NAME),
         settings: &settings,
     };
-    let writer = Writer::spawn(&alerts, Some(place), clock::now)?;
+    let writer = Writer::spawn(&alerts, &[], Some(place), clock::now)?;
     let padding = PADDING.repeat(PADDING_BYTES);
     let mut said = 0;
     let last = if count == 0 { u64::MAX } else { first + count };

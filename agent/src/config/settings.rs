@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::pipeline::detect::rule::RuleSpec;
 use crate::pipeline::filter::FilterSpec;
+use crate::pipeline::repeats::RepeatLimits;
 
 use super::doubt::Doubt;
 use super::filters::doubts;
@@ -15,8 +16,8 @@ use super::problem::Problem;
 use super::rule_file;
 use super::sinks::{self, SinkSettings};
 use super::written::{
-    AlertsConfig, Config, HeartbeatConfig, HostConfig, RedactionConfig, RuleConfig, RulesConfig,
-    SensorConfig, StateConfig, StoreConfig, TamperConfig,
+    AlertsConfig, Config, HeartbeatConfig, HostConfig, RedactionConfig, RepeatsConfig, RuleConfig,
+    RulesConfig, SensorConfig, StateConfig, StoreConfig, TamperConfig,
 };
 
 const BULK_RING_BYTES: u32 = 8 << 20;
@@ -31,6 +32,8 @@ const SAVE_INTERVAL_S: u64 = 60;
 const STORE_BYTES: u64 = 64 << 20;
 const STORE_AGE_S: u64 = 7 * 86_400;
 const KEEP_DELIVERED_S: u64 = 86_400;
+const BURST: u32 = 16;
+const REFILL_S: u64 = 60;
 /// An option or a variable that is named after a secret; a header with one; a password in a URL.
 const REDACTED: [&str; 3] = [
     r"(?i)(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)(?:=|:| +)([^\s;|&]+)",
@@ -50,6 +53,8 @@ pub struct Settings {
     /// Texts that every event carries, by name.
     pub labels: BTreeMap<String, String>,
     pub redaction: RedactionSettings,
+    /// How much of a storm is told one by one.
+    pub repeats: RepeatLimits,
     /// Of everything that is found; each rule has its own beside these.
     pub filters: Vec<Written<FilterSpec>>,
     /// Beside the local log.
@@ -188,6 +193,7 @@ impl Settings {
             host: HostConfig { name },
             labels,
             redaction,
+            repeats,
             filters,
             sinks,
             rules:
@@ -213,6 +219,7 @@ impl Settings {
             },
             labels: or_default(labels, BTreeMap::new()),
             redaction: redaction_settings(redaction),
+            repeats: repeat_limits(repeats),
             filters,
             sinks: or_default(sinks, Vec::new()),
             rules: RulesSettings {
@@ -331,6 +338,14 @@ fn tamper_settings(config: TamperConfig) -> TamperSettings {
     TamperSettings {
         enabled: or_default(enabled, true),
         managers: or_default(managers, Vec::new()),
+    }
+}
+
+fn repeat_limits(config: RepeatsConfig) -> RepeatLimits {
+    let RepeatsConfig { burst, refill_s } = config;
+    RepeatLimits {
+        burst: or_default(burst, BURST),
+        refill: Duration::from_secs(or_default(refill_s, REFILL_S)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod read;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -158,6 +159,16 @@ pub struct Address {
     pub port: u16,
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        match host.contains(':') {
+            true => write!(out, "[{host}]:{port}"),
+            false => write!(out, "{host}:{port}"),
+        }
+    }
+}
+
 /// Files are PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
@@ -196,8 +207,8 @@ pub enum Secret {
 }
 
 /// A secret is never shown.
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => out.debug_tuple("File").field(path).finish(),
             Self::Inline(_) => out.write_str("Inline(…)"),

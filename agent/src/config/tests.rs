@@ -47,13 +47,14 @@ fn an_empty_file_means_the_defaults() {
         host,
         labels,
         redaction,
+        repeats,
         filters,
         sinks,
         rules,
     } = settings("");
     assert_eq!(store, store::DEFAULTS);
     assert_eq!((filters, sinks, labels.len()), (vec![], vec![], 0));
-    assert_eq!(redaction.patterns.len(), 3);
+    assert_eq!((redaction.patterns.len(), repeats.burst), (3, 16));
     assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(
         sensor,
@@ -270,7 +271,7 @@ name = "a\u001b[31mb"
 [rules.linux_iptables_firewall_modificatoin]
 "#,
         expect![[r#"
-            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `labels`, `redaction`, `filters`, `sinks`, `rules`
+            c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `labels`, `redaction`, `repeats`, `filters`, `sinks`, `rules`
             c.toml:3: key `sensor.bulk_ring_bytes`: expected a power of two from "64KiB" to "1GiB", found "3MiB"
             c.toml:4: key `sensor.urgent_ring_bytes`: expected a power of two from "64KiB" to "64MiB", found "128MiB"
             c.toml:5: key `sensor.drain_delay_ms`: expected a whole number from 1 to 10, found 0
@@ -600,7 +601,7 @@ fn a_named_rule_file_takes_the_place_of_the_built_in_one() {
         .replace(directory.path().to_str().unwrap(), "DIR");
     expect![[r#"
         DIR/rule.toml:7: key `version`: expected a whole number from 1 to 4294967295, found "new"
-        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `labels`, `redaction`, `filters`, `sinks`, `rules`"#]]
+        c.toml:1: key `colour`: unknown, known here: `sensor`, `alerts`, `heartbeat`, `state`, `store`, `tamper`, `host`, `labels`, `redaction`, `repeats`, `filters`, `sinks`, `rules`"#]]
     .assert_eq(&problems);
 }
 

@@ -42,6 +42,7 @@ pub struct Config {
     pub host: HostConfig,
     pub labels: Option<Written<BTreeMap<String, String>>>,
     pub redaction: RedactionConfig,
+    pub repeats: RepeatsConfig,
     pub filters: Option<Written<Vec<Written<FilterSpec>>>>,
     pub sinks: Option<Written<Vec<Written<SinkSettings>>>>,
     pub rules: RulesConfig,
@@ -95,6 +96,12 @@ pub struct HostConfig {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepeatsConfig {
+    pub burst: Option<Written<u32>>,
+    pub refill_s: Option<Written<u64>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedactionConfig {
     pub patterns: Option<Written<Vec<String>>>,
 }
@@ -141,6 +148,9 @@ impl Config {
             redaction: root
                 .section("redaction")
                 .map_or_else(Default::default, read_redaction),
+            repeats: root
+                .section("repeats")
+                .map_or_else(Default::default, read_repeats),
             filters: read_filters(&mut root, "filters", Answer::Wanted),
             sinks: read_sinks(&mut root),
             rules: root
@@ -287,6 +297,15 @@ fn read_labels(root: &mut Section<'_>) -> Option<Written<BTreeMap<String, String
     };
     let value = section.free_texts(LABELS_MAX, (named, fits), (TOLD, is_told));
     Some(Written { value, origin })
+}
+
+fn read_repeats(mut section: Section<'_>) -> RepeatsConfig {
+    let config = RepeatsConfig {
+        burst: section.integer("burst", 1..=100_000),
+        refill_s: section.integer("refill_s", 1..=86_400),
+    };
+    section.finish();
+    config
 }
 
 fn read_redaction(mut section: Section<'_>) -> RedactionConfig {

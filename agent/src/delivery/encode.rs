@@ -7,6 +7,7 @@ mod exec;
 mod finding;
 pub mod human;
 pub mod json;
+mod summary;
 mod text;
 mod watch;
 
@@ -24,14 +25,16 @@ use crate::pipeline::alert::{
 use crate::pipeline::exec::{ExePath, Time, Unknown};
 use crate::pipeline::firewall::change::FirewallChange;
 use crate::pipeline::firewall::finding::Finding;
-use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat};
+use crate::pipeline::repeats::Summary;
+use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat, Notice};
 
 use budget::Budget;
 use exec::{ExecLine, exec_line};
 use finding::FindingLine;
+use summary::SummaryLine;
 use text::Text;
 pub use text::is_active;
-use watch::{ChangeGapLine, GapLine, HeartbeatLine};
+use watch::{ChangeGapLine, GapLine, HeartbeatLine, NoticeLine};
 
 /// Rises when a field changes its meaning or goes; a new field leaves it alone.
 ///
@@ -69,6 +72,14 @@ pub fn shaped_finding(finding: &Finding, context: &AlertContext, shape: Shape) -
     }
 }
 
+/// A summary in that shape.
+pub fn shaped_summary(summary: &Summary, context: &AlertContext, shape: Shape) -> Vec<u8> {
+    match shape {
+        Shape::JsonLines => json::line(|budget| SummaryLine::of(summary, context, budget)),
+        Shape::Human => (human::summary(summary) + "\n").into_bytes(),
+    }
+}
+
 /// A gap in that shape.
 pub fn shaped_gap(gap: &Gap, context: &AlertContext, shape: Shape) -> Vec<u8> {
     match shape {
@@ -93,6 +104,11 @@ pub fn change_text(change: &FirewallChange) -> String {
 /// A heartbeat as one JSON line. A person at a terminal sees that the agent lives.
 pub fn heartbeat_line(heartbeat: &Heartbeat, context: &AlertContext) -> Vec<u8> {
     json::line(|budget| HeartbeatLine::of(heartbeat, context, budget))
+}
+
+/// A notice as one JSON line. A person at a terminal reads it in the agent's own log.
+pub fn notice_line(notice: &Notice, time: Time, context: &AlertContext) -> Vec<u8> {
+    json::line(|budget| NoticeLine::of(notice, time, context, budget))
 }
 
 /// What an alert tells beside the finding: on which host and by which agent.
@@ -521,10 +537,6 @@ fn left_out<T>(list: &[T], count: usize) -> usize {
     list.len().saturating_sub(count)
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
 fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
     *count == T::default()
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::notices::Notices;
 use super::store::cursor::Cursor;
 use super::store::disk::Disk;
 use super::store::owner::Owner;
@@ -43,6 +44,7 @@ pub(super) struct Feed {
     pub(super) place: Option<Place>,
     state: Mutex<State>,
     changed: Condvar,
+    notices: Mutex<Notices>,
     /// For each sink, who saves its cursor: two at once would use one temporary name.
     saving: Vec<Mutex<()>>,
 }
@@ -94,6 +96,7 @@ impl Feed {
                 ..State::default()
             }),
             changed: Condvar::new(),
+            notices: Mutex::default(),
             saving,
         }
     }
@@ -190,6 +193,7 @@ impl Feed {
             let records = lost.len() as u64;
             cursor.drop_records(*first, *last, records);
             let sink = &cursor.sink;
+            self.notices().dropped(sink, *first, *last, records);
             tracing::error!(
                 sink,
                 records,
@@ -291,7 +295,8 @@ impl Feed {
                     let doubled = READ_RETRY_AFTER * (1 << ahead.failures);
                     ahead.failures += 1;
                     tracing::warn!(segment = segment.file_name(), %error, "cannot be read, trying again");
-                    if !self.pause(doubled.min(READ_RETRY_MAX)) {
+                    let generation = self.generation();
+                    if !self.pause(doubled.min(READ_RETRY_MAX), generation) {
                         return None;
                     }
                 }
@@ -365,12 +370,29 @@ impl Feed {
         }
     }
 
-    /// Waits before a next try. Whether there is to be one.
-    pub(super) fn pause(&self, pause: Duration) -> bool {
+    pub(super) fn notices(&self) -> MutexGuard<'_, Notices> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What sinks rest on may have changed: each reads it anew, and tries at once.
+    pub(super) fn reload(&self) {
+        self.lock().generation += 1;
+        self.changed.notify_all();
+    }
+
+    /// Rises with each [`reload`](Self::reload).
+    pub(super) fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// Waits before a next try, or until the generation is another one. Whether there is to be one.
+    pub(super) fn pause(&self, pause: Duration, generation: u64) -> bool {
         let wait = |pause, until| {
             let (state, _) = self
                 .changed
-                .wait_timeout_while(self.lock(), pause, |state| state.stage < until)
+                .wait_timeout_while(self.lock(), pause, |state| {
+                    state.stage < until && state.generation == generation
+                })
                 .unwrap_or_else(PoisonError::into_inner);
             (state.stage, state.held > 0)
         };

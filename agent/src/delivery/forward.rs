@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use crate::config::EventKind;
+
 use super::backoff::Backoff;
 use super::dead_letter;
+use super::event::Event;
 use super::feed::{Feed, ReadAhead};
 use super::sink::{Delivery, Record, Sink, Trouble};
 
@@ -15,7 +18,14 @@ pub(super) fn forward(sink: &mut dyn Sink, index: usize, feed: &Feed, seed: u64)
     let mut backoff = Backoff::new(seed);
     let mut ahead = ReadAhead::default();
     let mut said = None;
+    let mut generation = feed.generation();
     'batches: while let Some(batch) = feed.next(index, &mut ahead) {
+        let newest = feed.generation();
+        if newest != generation {
+            generation = newest;
+            sink.reload();
+            backoff.reset();
+        }
         let mut rest = &batch[..];
         while !rest.is_empty() {
             let Delivery {
@@ -30,6 +40,7 @@ pub(super) fn forward(sink: &mut dyn Sink, index: usize, feed: &Feed, seed: u64)
             rest = left;
             if !done.is_empty() {
                 backoff.reset();
+                feed.notices().resumed(sink.name());
             }
             let words = trouble.as_ref().map(|trouble| why(trouble).to_owned());
             say(sink.name(), words.as_deref(), &mut said);
@@ -42,7 +53,10 @@ pub(super) fn forward(sink: &mut dyn Sink, index: usize, feed: &Feed, seed: u64)
                     let pause = backoff.next(sink.retry_max());
                     Some(pause.max(after.unwrap_or_default()))
                 }
-                Trouble::Hold { .. } => Some(HOLD_RETRY),
+                Trouble::Hold { why } => {
+                    feed.notices().held(sink.name(), &why);
+                    Some(HOLD_RETRY)
+                }
                 Trouble::Poison { why } => match bury(feed, sink.name(), first, &why) {
                     true => None,
                     false => Some(backoff.next(sink.retry_max())),
@@ -55,7 +69,7 @@ pub(super) fn forward(sink: &mut dyn Sink, index: usize, feed: &Feed, seed: u64)
                 continue;
             };
             feed.settle(index, done, &[], words);
-            if !feed.pause(pause) {
+            if !feed.pause(pause, generation) {
                 break 'batches;
             }
             // What was dropped meanwhile must not be delivered after all.
@@ -69,6 +83,10 @@ pub(super) fn forward(sink: &mut dyn Sink, index: usize, feed: &Feed, seed: u64)
 fn bury(feed: &Feed, sink: &str, record: &Record, why: &str) -> bool {
     let seq = record.seq;
     tracing::error!(sink, seq, why, "an alert is refused for good");
+    let is_notice = Event::parse(record).is_ok_and(|event| event.kind() == EventKind::Own);
+    if !is_notice {
+        feed.notices().dead_letter(sink, seq, why);
+    }
     let Some(place) = &feed.place else {
         return true;
     };

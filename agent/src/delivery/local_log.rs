@@ -96,7 +96,7 @@ impl Sink for LocalLog {
 impl LocalLog {
     /// The error comes with the number of lines that need not be written again. Those that were written and not synced
     /// are among them: to write them at each try would fill the disk, and the store has them.
-    fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), (usize, LocalLogError)> {
+    pub(super) fn append(&mut self, lines: &[Vec<u8>]) -> Result<(), (usize, LocalLogError)> {
         self.follow_rotation().map_err(|error| (0, error))?;
         write_lines(&self.file, lines).map_err(|(written, source)| {
             let path = self.path.clone();

@@ -1,5 +1,7 @@
 //! The receivers that `[[sinks]]` names: which events each gets, in whose words, over which transport.
 
+mod file;
+
 use std::time::Duration;
 
 use crate::config::{Destination, EventKind, Format, Selection, SinkSettings};
@@ -8,6 +10,7 @@ use super::encode::json::LINE_BYTES_MAX;
 use super::event::Event;
 use super::format::translate;
 use super::sink::{Delivery, RETRY_MAX, Record, Sink, Trouble};
+use file::LineFile;
 
 /// One way to reach a receiver. It connects when there is something to send, and again after a failure: a receiver
 /// that is not there, and a file that cannot be read, are troubles of a delivery and none of the start.
@@ -73,6 +76,22 @@ impl Receiver {
         }
     }
 
+    /// Sends one event, whatever the sink selects.
+    pub fn deliver_unselected(&mut self, record: &Record) -> Delivery {
+        match Event::parse(record) {
+            Ok(event) => {
+                let format = self.format;
+                self.transport.send(&[Message { event, format }])
+            }
+            Err(error) => Delivery {
+                delivered: 0,
+                trouble: Some(Trouble::Poison {
+                    why: error.to_string(),
+                }),
+            },
+        }
+    }
+
     /// What the receiver said last, for a person.
     pub fn answer(&self) -> Option<String> {
         self.transport.answer()
@@ -81,7 +100,7 @@ impl Receiver {
 
 fn transport(destination: &Destination) -> Box<dyn Transport> {
     match destination {
-        Destination::File(_) => todo!(),
+        Destination::File(settings) => Box::new(LineFile::new(settings)),
         Destination::Journald(_) => todo!(),
         Destination::Syslog(_) => todo!(),
         Destination::Hec(_) => todo!(),

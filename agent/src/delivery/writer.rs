@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::config::{AlertsSettings, StoreSettings};
-use crate::pipeline::watch::{SinkBooks, StoreBooks};
+use crate::config::{AlertsSettings, SinkSettings, StoreSettings, Written};
+use crate::pipeline::watch::{Notice, SinkBooks, StoreBooks};
 
 use super::feed::{Feed, Place};
 use super::forward::forward;
@@ -18,6 +18,7 @@ use super::intake::{Intake, StoreState};
 use super::local_log::{LocalLog, LocalLogError};
 use super::queue::Queue;
 use super::sink::Sink;
+use super::sinks::Receiver;
 use super::stdout::Stdout;
 use super::store::disk::{Disk, HostDisk};
 use super::store::{Cursor, Owner, Store};
@@ -73,6 +74,7 @@ impl Writer {
     /// alerts are held in memory until the log has them.
     pub fn spawn(
         settings: &AlertsSettings,
+        receivers: &[Written<SinkSettings>],
         store: Option<StorePlace<'_>>,
         clock: Clock,
     ) -> Result<Self, WriterError> {
@@ -83,8 +85,12 @@ impl Writer {
             queue_lines,
         } = settings;
         let log: Box<dyn Sink> = Box::new(LocalLog::open(path, group)?);
+        let mut sinks = vec![log];
+        for receiver in receivers {
+            sinks.push(Box::new(Receiver::new(&receiver.value)));
+        }
         let opened = store.and_then(open_store);
-        let mut writer = Self::start(vec![log], opened, *queue_lines, clock)?;
+        let mut writer = Self::start(sinks, opened, *queue_lines, clock)?;
         writer.stdout = stdout
             .then(|| Queue::spawn("alert-stdout", Stdout, *queue_lines))
             .transpose()
@@ -171,6 +177,16 @@ impl Writer {
             faults: state.counts.faults,
             sinks: cursors.into_iter().map(sink).collect(),
         }
+    }
+
+    /// What happened to alerts on their way since this was asked last.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.feed.notices().take((self.clock)().boot_ns)
+    }
+
+    /// What sinks rest on, as certificates and secrets, may have changed: each reads it anew, and tries at once.
+    pub fn reload_sinks(&self) {
+        self.feed.reload();
     }
 
     /// Takes a text for standard output, if alerts go there. One that finds no room is only counted.

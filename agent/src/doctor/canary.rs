@@ -176,7 +176,7 @@ fn land(
     let mut alerts = settings.alerts.clone();
     alerts.path = folder.log();
     alerts.stdout = false;
-    let writer = Writer::spawn(&alerts, None, clock::now).context("open the canary's log")?;
+    let writer = Writer::spawn(&alerts, &[], None, clock::now).context("open the canary's log")?;
     // Whatever the answer is, the line is in the log afterwards or it is not.
     let accepted = writer.accept(shaped(alert, context, Shape::JsonLines));
     let counts = writer.shutdown(patience);

@@ -187,6 +187,8 @@ pub struct Heartbeat {
     pub tamper: Option<TamperCounters>,
     /// Lines that each filter withheld, by its name.
     pub suppressed: BTreeMap<String, u64>,
+    /// Lines of alerts and findings that only summaries count.
+    pub repeats_withheld: u64,
     /// `None` when nf_tables is not heard.
     pub netfilter: Option<NetfilterBooks>,
     pub gaps: u64,
@@ -194,4 +196,48 @@ pub struct Heartbeat {
     pub alerts: u64,
     pub lines_lost: u64,
     pub store: StoreBooks,
+}
+
+/// Something that happened to alerts on their way to a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub sink: String,
+    pub kind: NoticeKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// Somebody has to change something before the sink gets anything more.
+    SinkHeld { why: String },
+    /// It gets alerts again.
+    SinkResumed,
+    /// The bounds of the store left no room for what the sink did not have.
+    AlertsDropped {
+        first_seq: u64,
+        last_seq: u64,
+        records: u64,
+    },
+    /// The receiver refused them for good; they are kept on the host.
+    DeadLetters {
+        first_seq: u64,
+        last_seq: u64,
+        records: u64,
+        /// Of the first.
+        why: String,
+    },
+    /// Nothing happened: an operator tries the sink.
+    Test,
+}
+
+impl NoticeKind {
+    /// Its stable identifier.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::SinkHeld { .. } => "sink-held",
+            Self::SinkResumed => "sink-resumed",
+            Self::AlertsDropped { .. } => "alerts-dropped",
+            Self::DeadLetters { .. } => "dead-letters",
+            Self::Test => "test",
+        }
+    }
 }

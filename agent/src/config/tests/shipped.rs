@@ -68,6 +68,11 @@ fn the_shipped_file_shows_every_key() {
         host: HostConfig { name: Some(_) },
         labels: Some(_),
         redaction: RedactionConfig { patterns: Some(_) },
+        repeats:
+            RepeatsConfig {
+                burst: Some(_),
+                refill_s: Some(_),
+            },
         filters: Some(_),
         sinks: Some(_),
         rules:

@@ -39,13 +39,13 @@ fn what_a_sink_does_not_say_has_a_default() {
 fn addresses_have_a_port_or_the_usual_one() {
     let address = |text: &str| {
         let lines = format!("type = \"syslog\"\ntransport = \"tls\"\naddress = {text:?}\n");
-        match sink(&lines).destination {
-            Destination::Syslog(syslog) => match syslog.transport {
-                SyslogTransport::Tls { address, .. } => address,
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        }
+        let Destination::Syslog(syslog) = sink(&lines).destination else {
+            panic!("{text}");
+        };
+        let SyslogTransport::Tls { address, .. } = syslog.transport else {
+            panic!("{text}");
+        };
+        address
     };
     for (text, host, port) in [
         ("siem", "siem", 6514),

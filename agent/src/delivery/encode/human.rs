@@ -11,6 +11,7 @@ use crate::pipeline::exec::{ExePath, Unknown, basename};
 use crate::pipeline::firewall::edit::EditEvidence;
 use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::firewall::origin::Origin;
+use crate::pipeline::repeats::Summary;
 use crate::pipeline::watch::{ChangeGap, Gap};
 
 use super::change::ChangeText;
@@ -146,6 +147,21 @@ fn begun_at(origin: &Origin) -> String {
         .as_ref()
         .map_or_else(String::new, |unit| format!(", {}", field(unit.as_bytes())));
     format!("{}{exe}{unit}", kind.as_str())
+}
+
+/// What was not told one by one, by whom and when.
+pub fn summary(summary: &Summary) -> String {
+    let mut page = Page::default();
+    page.put(format_args!(
+        "MORE OF THE SAME: {} more, {}",
+        summary.withheld, summary.title
+    ));
+    let (first, last) = (Moment(summary.first_seen), Moment(summary.last_seen));
+    page.line("when", &format!("{first} to {last}"));
+    if let Some(culprit) = &summary.culprit {
+        page.line("who", &field(culprit).to_string());
+    }
+    page.text
 }
 
 /// What was lost, when, why, whose, and what could be brought back.

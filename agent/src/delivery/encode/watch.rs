@@ -1,5 +1,6 @@
 //! The events about the watch itself: a gap in what was seen, and the sign of life.
 
+mod notice;
 mod store;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use super::{
     host_line, is_zero, left_out,
 };
 
+pub(super) use notice::NoticeLine;
 use store::{StoreLine, store_line};
 
 /// As [`SCHEMA`](super::SCHEMA) is that of an alert.
@@ -238,6 +240,8 @@ pub(super) struct HeartbeatLine<'a> {
     groups_evicted: u64,
     /// Null when changes of the firewall are not judged.
     tamper: Option<TamperLine>,
+    /// Lines of alerts and findings that only summaries count.
+    repeats_withheld: u64,
     /// Filters that withheld lines.
     filters: Vec<FilterLine<'a>>,
     /// Null when nf_tables is not heard.
@@ -356,6 +360,7 @@ impl<'a> HeartbeatLine<'a> {
             groups_evicted,
             tamper,
             suppressed,
+            repeats_withheld,
             netfilter,
             gaps,
             alerts,
@@ -392,6 +397,7 @@ impl<'a> HeartbeatLine<'a> {
             store: store_line(store, budget),
             groups_evicted: *groups_evicted,
             tamper: tamper.map(tamper_line),
+            repeats_withheld: *repeats_withheld,
             filters: filter_lines(suppressed, budget),
             netfilter: netfilter.map(netfilter_line),
             processes: *processes,

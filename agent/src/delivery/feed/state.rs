@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) readers: Vec<Reader>,
     pub(super) counts: HeldCounts,
     pub(super) stage: Stage,
+    /// How often sinks were told to read anew what they rest on.
+    pub(super) generation: u64,
 }
 
 pub(super) struct Reader {

@@ -68,7 +68,7 @@ fn what_was_accepted_is_stored_and_in_the_log_and_numbers_go_on_after_a_restart(
     };
     let mut epochs = Vec::new();
     for run in 0..3 {
-        let writer = Writer::spawn(&settings(path.clone()), Some(place), clock).unwrap();
+        let writer = Writer::spawn(&settings(path.clone()), &[], Some(place), clock).unwrap();
         accept(&writer, run * 100 + 1..=run * 100 + 100);
         let counts = writer.shutdown(LONG);
         assert_eq!((counts.lost(), counts.lines.written), (0, 100));
@@ -92,7 +92,7 @@ fn without_a_store_alerts_reach_the_log_all_the_same() {
         settings: &BOUNDS,
     };
     for place in [None, Some(nowhere)] {
-        let writer = Writer::spawn(&settings(path.clone()), place, clock).unwrap();
+        let writer = Writer::spawn(&settings(path.clone()), &[], place, clock).unwrap();
         accept(&writer, 1..=100);
         let counts = writer.shutdown(LONG);
         assert_eq!((counts.lost(), counts.store.durable), (0, false));
@@ -111,8 +111,8 @@ fn a_second_agent_leaves_the_store_alone_and_goes_on_in_memory() {
         settings: &BOUNDS,
     };
     let [one, two] = ["one.jsonl", "two.jsonl"].map(|name| folder.path().join(name));
-    let first = Writer::spawn(&settings(one.clone()), Some(place), clock).unwrap();
-    let second = Writer::spawn(&settings(two.clone()), Some(place), clock).unwrap();
+    let first = Writer::spawn(&settings(one.clone()), &[], Some(place), clock).unwrap();
+    let second = Writer::spawn(&settings(two.clone()), &[], Some(place), clock).unwrap();
     accept(&first, 1..=10);
     accept(&second, 1..=20);
     let (first, second) = (first.shutdown(LONG), second.shutdown(LONG));
@@ -128,7 +128,7 @@ fn a_second_agent_leaves_the_store_alone_and_goes_on_in_memory() {
 #[test]
 fn a_log_that_cannot_be_used_is_told_at_the_start() {
     let path = Path::new("/proc/none/alerts.jsonl").to_owned();
-    let Err(error) = Writer::spawn(&settings(path), None, clock) else {
+    let Err(error) = Writer::spawn(&settings(path), &[], None, clock) else {
         panic!("there is no such place");
     };
     assert!(
@@ -401,7 +401,7 @@ fn a_jump_of_the_wall_clock_takes_nothing_away() {
     for (run, wall_ns) in [(0, ten_years_ns), (1, 5 * ten_years_ns), (2, 0)] {
         WALL_NS.store(wall_ns, Ordering::Relaxed);
         let path = folder.path().join("a.jsonl");
-        let writer = Writer::spawn(&settings(path), Some(place), jumping).unwrap();
+        let writer = Writer::spawn(&settings(path), &[], Some(place), jumping).unwrap();
         accept(&writer, run * 10 + 1..=run * 10 + 10);
         let counts = writer.shutdown(LONG);
         assert_eq!((counts.lost(), counts.store.segments_removed), (0, 0));

@@ -2,6 +2,7 @@
 //! what is due.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -12,9 +13,10 @@ use super::hit::Hit;
 use super::window::LATENESS_NS;
 use crate::pipeline::alert::ClauseMatch;
 use crate::pipeline::exec::{ProcessKey, Time, Unknown};
+use crate::pipeline::repeats::spaced;
 
-/// Least time between two lines of one alert, except the last.
-const UPDATE_INTERVAL_NS: u64 = 1_000_000_000;
+/// Least time between the first lines of one alert; it grows, except before the last.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All groups that are held, each under the number of its latest activity. Who wants to change one
 /// takes it out and puts it back, so that no index can go stale.
@@ -345,7 +347,8 @@ impl Finding {
     /// When the next line of an open alert is due, in boot time.
     fn update_due_ns(&self) -> Option<u64> {
         let alert = self.alert.as_ref().filter(|alert| alert.changed)?;
-        Some(alert.line_boot_ns.saturating_add(UPDATE_INTERVAL_NS))
+        let interval = spaced(UPDATE_INTERVAL, alert.revision).as_nanos() as u64;
+        Some(alert.line_boot_ns.saturating_add(interval))
     }
 
     /// Whether an exec at `at` comes a whole span after the latest of the open alert.

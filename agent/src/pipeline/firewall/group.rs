@@ -15,6 +15,7 @@ use super::tamper::{Host, TamperLimits};
 use crate::pipeline::alert::{AlertState, Ancestor, Evidence, Severity};
 use crate::pipeline::exec::Time;
 use crate::pipeline::filter::Fits;
+use crate::pipeline::repeats::spaced;
 
 /// Changes, edits and execs that a finding lists; the others are counted.
 const CHANGES_MAX: usize = 32;
@@ -31,6 +32,8 @@ pub(super) struct Group {
     /// due: an event may be late.
     touched_ns: u64,
     told_ns: Option<u64>,
+    /// The severity that was told last.
+    told_severity: Severity,
     /// Whether something was added since.
     grew: bool,
     /// Whether a line of it was told at all.
@@ -71,6 +74,7 @@ impl Group {
             last_omitted: None,
             touched_ns: time.boot_ns,
             told_ns: None,
+            told_severity: severity,
             grew: true,
             is_known: false,
             fits: None,
@@ -220,7 +224,9 @@ impl Group {
                 limits.revision_interval
             }
         };
-        interval.as_nanos() as u64
+        let is_worse = self.finding.severity > self.told_severity;
+        let revision = if is_worse { 0 } else { self.finding.revision };
+        spaced(interval, revision).as_nanos() as u64
     }
 
     fn is_withheld(&self, allowed: &Allowed) -> bool {
@@ -240,6 +246,7 @@ impl Group {
             self.finding.revision += 1;
         }
         self.is_known = true;
+        self.told_severity = self.finding.severity;
         Some(self.finding.clone())
     }
 }

@@ -94,6 +94,7 @@ fn store_books() -> StoreBooks {
 fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) -> Value {
     let heartbeat = Heartbeat {
         number: 1,
+        repeats_withheld: 0,
         suppressed: BTreeMap::from([("panel".to_owned(), 2), ("idle".to_owned(), 0)]),
         state: AgentState::Watching,
         time: at(2),
