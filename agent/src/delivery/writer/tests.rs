@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+mod notices;
+
 use super::super::sink::{Delivery, Record, Trouble};
 use super::super::store::Removed;
 use super::super::store::disk::simulated::{Fault, SimulatedDisk};
@@ -440,7 +442,9 @@ fn what_the_bounds_take_from_a_sink_is_counted_and_named_exactly() {
         wait_until(|| writer.store_books().sinks[1].delivered == id);
     }
     wait_until(|| writer.store_books().bytes <= BOUNDS.max_bytes);
+    let told = notices::dropped(&writer.notices());
     let books = writer.shutdown(LONG).store;
+    assert_eq!(told, [("away".to_owned(), 1, books.sinks[0].dropped)]);
     let (away, well) = (&books.sinks[0], &books.sinks[1]);
     assert!(away.dropped > 100, "{away:?}");
     assert_eq!(

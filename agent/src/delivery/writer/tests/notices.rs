@@ -1,0 +1,87 @@
+//! What is said about alerts on their way, and sinks that are told to read anew what they rest on.
+
+use super::*;
+use crate::pipeline::watch::NoticeKind;
+
+/// Of each sink that missed something: the first number and how many.
+pub(super) fn dropped(notices: &[Notice]) -> Vec<(String, u64, u64)> {
+    let dropped = notices.iter().filter_map(|notice| match notice.kind {
+        NoticeKind::AlertsDropped {
+            first_seq, records, ..
+        } => Some((notice.sink.clone(), first_seq, records)),
+        NoticeKind::SinkHeld { .. }
+        | NoticeKind::SinkResumed
+        | NoticeKind::DeadLetters { .. }
+        | NoticeKind::Test => None,
+    });
+    dropped.collect()
+}
+
+fn told(writer: &Writer, want: usize) -> Vec<&'static str> {
+    let mut told = Vec::new();
+    for _ in 0..LONG.as_millis() {
+        told.extend(writer.notices().iter().map(|notice| notice.kind.as_str()));
+        if told.len() >= want {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    told
+}
+
+fn held(why: &str) -> Delivery {
+    Delivery {
+        delivered: 0,
+        trouble: Some(Trouble::Hold {
+            why: why.to_owned(),
+        }),
+    }
+}
+
+/// A minute must pass before a sink that holds is tried again, unless it is told to read everything anew.
+#[test]
+fn a_sink_that_holds_says_so_once_and_goes_on_when_it_is_reloaded() {
+    let disk = SimulatedDisk::default();
+    let (sink, strings) = puppet("hec");
+    let writer = on(&disk, vec![sink]);
+    accept(&writer, 1..=1);
+    strings.orders.send(held("401")).unwrap();
+    assert_eq!(strings.handed.recv_timeout(LONG).unwrap(), [1]);
+    assert_eq!(told(&writer, 1), ["sink-held"]);
+    strings.orders.send(held("403")).unwrap();
+    writer.reload_sinks();
+    assert_eq!(strings.handed.recv_timeout(LONG).unwrap(), [1]);
+    wait_until(|| writer.store_books().sinks[0].in_trouble);
+    drop(strings.orders);
+    writer.reload_sinks();
+    assert_eq!(strings.handed.recv_timeout(LONG).unwrap(), [1]);
+    assert_eq!(told(&writer, 1), ["sink-resumed"]);
+    assert_eq!(writer.shutdown(LONG).store.sinks[0].delivered, 1);
+}
+
+#[test]
+fn dead_letters_are_told_and_a_notice_that_is_one_is_not() {
+    let disk = SimulatedDisk::default();
+    let (sink, strings) = puppet("hec");
+    let writer = on(&disk, vec![sink]);
+    let refuse = || {
+        let why = "not an event".to_owned();
+        strings
+            .orders
+            .send(Delivery {
+                delivered: 0,
+                trouble: Some(Trouble::Poison { why }),
+            })
+            .unwrap();
+    };
+    refuse();
+    let notice = b"{\"schema\":\"wallwatch.self/1\",\"kind\":\"self\"}\n";
+    assert_eq!(writer.accept(notice.to_vec()), Accepted::Queued);
+    wait_until(|| writer.store_books().sinks[0].dead_letters == 1);
+    assert_eq!(writer.notices(), []);
+    refuse();
+    accept(&writer, 2..=2);
+    assert_eq!(told(&writer, 1), ["dead-letters"]);
+    drop(strings.orders);
+    writer.shutdown(LONG);
+}
