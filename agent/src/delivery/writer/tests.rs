@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+mod campaign;
 mod notices;
 
 use super::super::sink::{Delivery, Record, Trouble};
