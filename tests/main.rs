@@ -7,6 +7,8 @@ mod cli;
 mod doctor;
 mod explain;
 mod harness;
+mod http;
+mod http_double;
 mod iptables_differential;
 mod kernel;
 mod nft_differential;
