@@ -14,6 +14,7 @@ mod kernel;
 mod nft_differential;
 mod parity;
 mod procfs;
+mod receivers_otlp;
 mod replay;
 mod store;
 #[path = "stub/tiny_elf.rs"]
