@@ -47,6 +47,8 @@ pub(super) struct Hec {
     channel: Uuid,
     concessions: Concessions,
     pace: Pace,
+    /// To be told once.
+    notice: Option<String>,
     answer: Option<String>,
 }
 
@@ -87,6 +89,7 @@ impl Hec {
             channel: Uuid::new_v4(),
             concessions: Concessions::default(),
             pace: Pace::default(),
+            notice: None,
             answer: None,
         }
     }
@@ -104,7 +107,10 @@ impl Hec {
             if sent.is_full()
                 && let Err(trouble) = self.settle(&mut sent)
             {
-                break Some(trouble);
+                return Delivery {
+                    delivered: sent.confirmed(),
+                    trouble: Some(trouble),
+                };
             }
             match self.send_batch(&envelopes[batch.clone()], &mut patience) {
                 Ok(ack_id) => {
@@ -188,13 +194,10 @@ impl Hec {
         }
     }
 
+    /// Said once; what is accepted counts as delivered from now on.
     fn without_acks(&mut self) {
-        if !self.concessions.no_acks {
-            tracing::warn!(
-                "the receiver's acknowledgements are off: its word is taken that it has stored what it accepts"
-            );
-        }
         self.concessions.no_acks = true;
+        self.notice = Some("its acknowledgements are off: what it accepts is delivered".to_owned());
     }
 
     /// Asks until all that was sent is acknowledged, or the window is over.
@@ -213,7 +216,7 @@ impl Hec {
                     sent.acknowledge(&ids);
                 }
                 // What is asked for may still be acknowledged.
-                Err(Trouble::Retry { why, .. }) => last = Some(why),
+                Err(Trouble::Retry { why, .. }) if !self.concessions.no_acks => last = Some(why),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -231,8 +234,7 @@ impl Hec {
         match classify(answer.status, &answer.body) {
             Verdict::NoAcks => {
                 self.without_acks();
-                // Unlike other troubles of a poll, this one does not pass.
-                Err(Trouble::Hold { why })
+                Err(answer.busy(why))
             }
             Verdict::Hold
             | Verdict::WrongIndex
@@ -256,10 +258,13 @@ impl Hec {
     }
 
     /// What the operator should know though all was delivered.
-    fn standing_trouble(&self) -> Option<Trouble> {
+    fn standing_trouble(&mut self) -> Option<Trouble> {
+        let notice = self.notice.take();
         let index = self.settings.index.as_deref();
-        let index = index.filter(|_| self.concessions.no_index)?;
-        let why = format!("the index {index:?} is refused: events go to the token's own");
+        let index = index.filter(|_| self.concessions.no_index);
+        let index = index
+            .map(|index| format!("the index {index:?} is refused: events go to the token's own"));
+        let why = notice.or(index)?;
         Some(Trouble::Hold { why })
     }
 }

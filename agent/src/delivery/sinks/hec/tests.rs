@@ -226,15 +226,16 @@ fn an_operator_who_wants_no_acks_waits_for_none() {
 fn where_acks_turn_out_to_be_off_events_go_on_without() {
     let off = || Is(400, r#"{"text":"Ack is disabled","code":14}"#);
     let accepted = |_| Is(200, r#"{"text":"Success","code":0,"ackId":5}"#);
-    let mut fixture = Fixture::new(&settings(), vec![off(), accepted(0)]);
+    let notice = hold("its acknowledgements are off: what it accepts is delivered");
+    let answers = vec![off(), accepted(0), accepted(1)];
+    let mut fixture = Fixture::new(&settings(), answers);
+    assert_eq!(fixture.send(1, 0), (1, notice.clone()));
     assert_eq!(fixture.send(1, 0), (1, None));
     let answers = vec![accepted(0), off(), accepted(1)];
     let mut fixture = Fixture::new(&settings(), answers);
-    assert_eq!(
-        fixture.send(1, 0),
-        (0, hold("400: Ack is disabled (code 14)"))
-    );
-    assert_eq!(fixture.send(1, 0), (1, None));
+    let trouble = retry("400: Ack is disabled (code 14)");
+    assert_eq!(fixture.send(1, 0), (0, trouble));
+    assert_eq!(fixture.send(1, 0), (1, notice));
 }
 
 #[test]
@@ -413,4 +414,11 @@ fn never_more_than_ten_batches_wait_for_their_acks() {
     let mut fixture = Fixture::new(&settings(), answers);
     assert_eq!(fixture.send(11, 300_000), (11, None));
     assert_eq!(fixture.asked()[10], "ack [0,1,2,3,4,5,6,7,8,9]");
+
+    let mut answers: Vec<_> = accepted.into_iter().map(|reply| Is(200, reply)).collect();
+    answers.extend((0..5).map(|_| Is(200, r#"{"acks":{}}"#)));
+    let mut fixture = Fixture::new(&settings(), answers);
+    let trouble = retry("not acknowledged within 20 s, so sent again");
+    // One window, and not another for the same.
+    assert_eq!(fixture.send(11, 300_000), (0, trouble));
 }
