@@ -1,6 +1,10 @@
 //! The receivers that `[[sinks]]` names: which events each gets, in whose words, over which transport.
 
 mod file;
+mod journald;
+mod plain;
+mod syslog;
+mod tls;
 
 use std::time::Duration;
 
@@ -11,6 +15,7 @@ use super::event::Event;
 use super::format::translate;
 use super::sink::{Delivery, RETRY_MAX, Record, Sink, Trouble};
 use file::LineFile;
+use journald::Journald;
 
 /// One way to reach a receiver. It connects when there is something to send, and again after a failure: a receiver
 /// that is not there, and a file that cannot be read, are troubles of a delivery and none of the start.
@@ -101,8 +106,8 @@ impl Receiver {
 fn transport(destination: &Destination) -> Box<dyn Transport> {
     match destination {
         Destination::File(settings) => Box::new(LineFile::new(settings)),
-        Destination::Journald(_) => todo!(),
-        Destination::Syslog(_) => todo!(),
+        Destination::Journald(settings) => Box::new(Journald::new(settings)),
+        Destination::Syslog(settings) => syslog::transport(settings),
         Destination::Hec(_) => todo!(),
         Destination::Otlp(_) => todo!(),
         Destination::Http(_) => todo!(),
