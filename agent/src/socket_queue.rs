@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Bytes in the socket's send queue: for TCP those that the peer's kernel has not acknowledged (`SIOCOUTQ`, `tcp(7)`);
 /// for a Unix socket the memory of what its reader has not taken (`unix(7)`).
-pub fn bytes_queued(socket: &impl AsFd) -> io::Result<usize> {
+pub(crate) fn bytes_queued(socket: &impl AsFd) -> io::Result<usize> {
     let mut queued: libc::c_int = 0;
     // SIOCOUTQ has the number of TIOCOUTQ (`include/uapi/linux/sockios.h`).
     // SAFETY: the descriptor is open as long as it is borrowed, and the kernel writes one `int`, which is there.

@@ -47,9 +47,11 @@ impl Journal {
             let files: Vec<_> = message
                 .cmsgs()
                 .unwrap()
-                .flat_map(|control| match control {
-                    ControlMessageOwned::ScmRights(files) => files,
-                    other => panic!("{other:?}"),
+                .flat_map(|control| {
+                    let ControlMessageOwned::ScmRights(files) = control else {
+                        panic!("{control:?}");
+                    };
+                    files
                 })
                 .collect();
             (message.bytes, files)
