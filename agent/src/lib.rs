@@ -22,6 +22,7 @@ pub mod lines;
 #[forbid(unsafe_code)]
 pub mod own;
 pub mod recording;
+mod socket_queue;
 #[forbid(unsafe_code)]
 pub mod state;
 

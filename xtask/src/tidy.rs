@@ -122,6 +122,7 @@ const UNSAFE: &[&str] = &[
     "agent-ebpf/src",
     "agent/src/host",
     "agent/src/run.rs",
+    "agent/src/socket_queue.rs",
     "xtask/src",
     "tests",
 ];

@@ -5,8 +5,12 @@ pub mod elastic;
 mod file;
 pub mod hec;
 mod http;
+mod journald;
 pub mod otlp;
+mod plain;
 mod post;
+mod syslog;
+mod tls;
 
 use std::time::Duration;
 
@@ -17,6 +21,7 @@ use super::event::Event;
 use super::format::translate;
 use super::sink::{Delivery, RETRY_MAX, Record, Sink, Trouble};
 use file::LineFile;
+use journald::Journald;
 
 /// One way to reach a receiver. It connects when there is something to send, and again after a failure: a receiver
 /// that is not there, and a file that cannot be read, are troubles of a delivery and none of the start.
@@ -107,8 +112,8 @@ impl Receiver {
 fn transport(destination: &Destination) -> Box<dyn Transport> {
     match destination {
         Destination::File(settings) => Box::new(LineFile::new(settings)),
-        Destination::Journald(_) => todo!(),
-        Destination::Syslog(_) => todo!(),
+        Destination::Journald(settings) => Box::new(Journald::new(settings)),
+        Destination::Syslog(settings) => syslog::transport(settings),
         Destination::Hec(settings) => Box::new(hec::Hec::new(settings)),
         Destination::Otlp(settings) => Box::new(otlp::Otlp::new(settings)),
         Destination::Http(settings) => Box::new(post::HttpPost::new(settings)),
