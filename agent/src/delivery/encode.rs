@@ -56,6 +56,11 @@ pub fn text(bytes: &[u8]) -> String {
     Text::whole(bytes).to_string()
 }
 
+/// The same with at most `bytes_max` of the bytes, and a mark where others were; never half a character.
+pub fn text_within(bytes: &[u8], bytes_max: usize) -> String {
+    Text::whole(bytes).within(bytes_max).to_string()
+}
+
 /// An alert in that shape. For a person a blank line follows, so that alerts stand apart.
 pub fn shaped(alert: &Alert, context: &AlertContext, shape: Shape) -> Vec<u8> {
     match shape {

@@ -40,6 +40,15 @@ impl<'a> Event<'a> {
         })
     }
 
+    /// The same event with other fields, as when they are shortened.
+    pub(super) fn with_value(&self, value: Value) -> Self {
+        Self {
+            record: self.record,
+            value,
+            kind: self.kind,
+        }
+    }
+
     /// The native JSON, as it is stored.
     pub fn native(&self) -> &'a [u8] {
         &self.record.json
