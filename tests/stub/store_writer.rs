@@ -1,7 +1,7 @@
 //! Writes events to a store and a log as the agent does, and says how many of them are stored.
 //!
-//! `store-writer STATE LOG FIRST COUNT`: events with the ids FIRST and up; with a COUNT of 0 it goes on until it is
-//! killed.
+//! `store-writer STATE LOG FIRST COUNT [CONFIG]`: events with the ids FIRST and up; with a COUNT of 0 it goes on until
+//! it is killed. They also go to the sinks of CONFIG.
 
 use std::error::Error;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, io, thread};
 
-use wallwatch::config::{AlertsSettings, StoreSettings};
+use wallwatch::config::{self, AlertsSettings, StoreSettings};
 use wallwatch::delivery::store::DIRECTORY_NAME;
 use wallwatch::delivery::writer::{Accepted, StorePlace, Writer};
 use wallwatch::host::clock;
@@ -20,8 +20,13 @@ const PADDING_BYTES: usize = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [state, log, first, count] = &arguments[..] else {
-        return Err("usage: store-writer STATE LOG FIRST COUNT".into());
+    let (arguments, config) = arguments.split_at(arguments.len().min(4));
+    let [state, log, first, count] = arguments else {
+        return Err("usage: store-writer STATE LOG FIRST COUNT [CONFIG]".into());
+    };
+    let sinks = match config.first() {
+        Some(config) => config::load(Some(Path::new(config)))?.sinks,
+        None => Vec::new(),
     };
     let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
     let alerts = AlertsSettings {
@@ -39,13 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         directory: &Path::new(state).join(DIRECTORY_NAME),
         settings: &settings,
     };
-    let writer = Writer::spawn(&alerts, &[], Some(place), clock::now)?;
+    let writer = Writer::spawn(&alerts, &sinks, Some(place), clock::now)?;
     let padding = PADDING.repeat(PADDING_BYTES);
     let mut said = 0;
     let last = if count == 0 { u64::MAX } else { first + count };
     for id in first..last {
         let line = format!(
-            "{{\"schema\":\"wallwatch.alert/1\",\"id\":\"{id}\",\"padding\":\"{padding}\"}}\n"
+            "{{\"schema\":\"wallwatch.alert/1\",\"id\":\"{id}\",\"revision\":1,\"kind\":\"alert\",\"severity\":\"high\",\"padding\":\"{padding}\"}}\n"
         );
         while writer.accept(line.clone().into_bytes()) == Accepted::Dropped {
             thread::sleep(Duration::from_millis(1));
