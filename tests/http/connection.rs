@@ -154,7 +154,7 @@ fn a_proxy_is_asked_by_connect_for_either_scheme() {
 
 #[test]
 fn nobody_there_is_tried_again_and_nothing_of_the_url_is_told_but_the_server() {
-    // Bound and never listening again: nobody else gets the port meanwhile.
+    // Free a moment ago; the kernel does not give the same to the next who asks for any.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);

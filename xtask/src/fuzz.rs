@@ -48,10 +48,12 @@ pub(crate) enum Target {
     Command,
     /// Rulesets as text: iptables-restore, nft
     Ruleset,
+    /// What receivers over HTTP answer
+    Answers,
 }
 
 impl Target {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Record,
         Self::Recording,
         Self::Btf,
@@ -62,6 +64,7 @@ impl Target {
         Self::Netlink,
         Self::Command,
         Self::Ruleset,
+        Self::Answers,
     ];
 
     fn name(self) -> &'static str {
@@ -76,6 +79,7 @@ impl Target {
             Self::Netlink => "netlink",
             Self::Command => "command",
             Self::Ruleset => "ruleset",
+            Self::Answers => "answers",
         }
     }
 }

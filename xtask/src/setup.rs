@@ -244,11 +244,12 @@ fn unpack_wheel(wheel: &str, member: &str) -> anyhow::Result<()> {
     pip.args(["download", "--quiet", "--no-deps", "--only-binary", ":all:"]);
     cmd::run(pip.arg("--dest").arg(&folder).arg(wheel))?;
     let downloaded = fs::read_dir(&folder).context("list the wheels")?;
-    let path = downloaded.filter_map(Result::ok).map(|entry| entry.path());
-    let path = path
-        .max()
+    let path = downloaded
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .with_context(|| format!("find {wheel} in {}", folder.display()))?;
-    let unpacked = folder.with_extension("d");
+    let unpacked = folder.join("unpacked");
     let mut python = Command::new("python3");
     python.args(["-m", "zipfile", "--extract"]);
     cmd::run(python.arg(path).arg(&unpacked))?;

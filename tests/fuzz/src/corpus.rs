@@ -5,6 +5,9 @@ use std::fs;
 use std::mem::offset_of;
 use std::path::Path;
 
+use wallwatch::delivery::sinks::elastic::answer::items;
+use wallwatch::delivery::sinks::hec::verdict::{acknowledged, text};
+use wallwatch::delivery::sinks::otlp::answer::partial;
 use wallwatch::exit_code::ExitCode;
 use wallwatch::formats::Format;
 use wallwatch::host::btf::Offsets;
@@ -15,7 +18,7 @@ use wallwatch_common::{
 use wallwatch::pipeline::firewall::change::Command;
 use wallwatch::pipeline::firewall::netlink::Datagram;
 
-use crate::{btf, command, formats, netlink, record, recording, ruleset};
+use crate::{answers, btf, command, formats, netlink, record, recording, ruleset};
 use ring_records::{Exec, Process};
 
 mod firewall_seeds;
@@ -29,6 +32,7 @@ const PORTS: [&str; 4] = ["3269", "636", "989", "8443"];
 #[test]
 fn the_seeds_that_are_kept_are_those_made_here() {
     for (target, seeds) in [
+        ("answers", answers_seeds()),
         ("record", record_seeds()),
         ("recording", recording_seeds()),
         ("btf", btf_seeds()),
@@ -57,6 +61,70 @@ fn the_seeds_that_are_kept_are_those_made_here() {
             let kept = fs::read(folder.join(name)).unwrap();
             assert!(kept == bytes, "{target}/{name} is not what is made here");
         }
+    }
+}
+
+/// A status, and what receivers say with it.
+fn answers_seeds() -> Seeds {
+    let answer = |status: u16, body: &str| [&status.to_be_bytes(), body.as_bytes()].concat();
+    Seeds::from([
+        (
+            "hec-accepted",
+            answer(200, r#"{"text":"Success","code":0,"ackId":7}"#),
+        ),
+        (
+            "hec-acknowledged",
+            answer(200, r#"{"acks":{"0":true,"1":true,"2":false}}"#),
+        ),
+        (
+            "hec-busy",
+            answer(503, r#"{"text":"Server is busy","code":9}"#),
+        ),
+        (
+            "hec-invalid",
+            answer(
+                400,
+                r#"{"text":"Event field is required","code":12,"invalid-event-number":1}"#,
+            ),
+        ),
+        (
+            "otlp-rejected",
+            answer(
+                200,
+                r#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"too old"}}"#,
+            ),
+        ),
+        (
+            "elastic-items",
+            answer(
+                200,
+                r#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"failed to parse"}}}]}"#,
+            ),
+        ),
+    ])
+}
+
+#[test]
+fn the_answers_seeds_are_read_as_what_they_are_named() {
+    for (name, bytes) in answers_seeds() {
+        answers::check(&bytes);
+        let body = &bytes[2..];
+        let is_read = [
+            ("hec-", text(body).is_some() || acknowledged(body).is_some()),
+            (
+                "otlp-",
+                partial(body).is_some_and(|partial| partial.rejected == 2),
+            ),
+            (
+                "elastic-",
+                items(body).is_some_and(|items| items.len() == 2),
+            ),
+        ];
+        let (_, is_read) = is_read
+            .into_iter()
+            .find(|(of, _)| name.starts_with(of))
+            .unwrap();
+        assert!(is_read, "{name}");
     }
 }
 

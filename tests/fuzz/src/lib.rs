@@ -1,6 +1,7 @@
 //! What must hold for any bytes whatever, one module for each fuzz target, and the seeds from which
 //! libFuzzer sets out.
 
+pub mod answers;
 pub mod btf;
 pub mod command;
 pub mod formats;

@@ -67,12 +67,7 @@ enum Stop {
 impl Hec {
     pub(super) fn new(settings: &HecSettings) -> Self {
         let mut endpoint = settings.endpoint.clone();
-        // Some paste the whole of it.
-        for suffix in ["/event", "/services/collector"] {
-            if let Some(url) = endpoint.url.strip_suffix(suffix) {
-                endpoint.url = url.to_owned();
-            }
-        }
+        endpoint.url = server_url(&endpoint.url).to_owned();
         let credentials = Credentials {
             scheme: Scheme::Token("Splunk"),
             secret: settings.token.clone(),
@@ -113,6 +108,14 @@ impl Hec {
                 };
             }
             match self.send_batch(&envelopes[batch.clone()], &mut patience) {
+                Ok(Some(ack_id)) if sent.waiting().contains(&ack_id) => {
+                    // Another server, or one that began anew: whose ack it will be, nobody knows.
+                    self.channel = Uuid::new_v4();
+                    return Delivery {
+                        delivered: sent.confirmed(),
+                        trouble: Some(twice(ack_id)),
+                    };
+                }
                 Ok(ack_id) => {
                     sent.push(batch.end, ack_id);
                     batches.done();
@@ -207,6 +210,8 @@ impl Hec {
         let mut last = None;
         while !sent.is_settled() {
             let Some(pause) = pauses.next() else {
+                // A late ack must not be taken for that of what is sent next.
+                self.channel = Uuid::new_v4();
                 return Err(unacknowledged(window, last));
             };
             self.pause.pause(pause);
@@ -302,6 +307,22 @@ impl Patience {
             self.0.push(reason);
         }
         is_first
+    }
+}
+
+/// Without the path of the endpoint: some paste the whole of it.
+fn server_url(url: &str) -> &str {
+    let paths = [EVENT_PATH, "/services/collector"];
+    let stripped = paths.iter().find_map(|path| url.strip_suffix(path));
+    stripped.unwrap_or(url)
+}
+
+fn twice(ack_id: u64) -> Trouble {
+    Trouble::Retry {
+        after: None,
+        why: format!(
+            "the ackId {ack_id} was given twice: is a balancer between, without stickiness?"
+        ),
     }
 }
 

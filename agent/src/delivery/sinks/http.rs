@@ -10,6 +10,7 @@ mod file;
 mod tls;
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -32,6 +33,9 @@ const PLAIN_BYTES_MAX: usize = 1024;
 
 /// Of an answer's head.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// A connection without a question for so long is closed; acks are asked for every 10 seconds.
+const IDLE_MAX: Duration = Duration::from_secs(15);
 
 /// Of what others wrote, as far as it is repeated.
 const SHOWN_CHARS_MAX: usize = 300;
@@ -107,6 +111,7 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEAD_BYTES_MAX)
+            .max_idle_age(IDLE_MAX)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .timeout_global(Some(*timeout));

@@ -380,15 +380,25 @@ fn near_its_capacity_a_receiver_gets_batches_half_as_fast() {
 
 #[test]
 fn the_whole_url_may_be_pasted() {
-    let at = |url: &str| {
-        let mut settings = settings();
-        settings.endpoint.url = url.to_owned();
-        Hec::new(&settings)
-    };
-    // Nothing is connected to before the first delivery.
-    drop(at(
-        "https://splunk.example.net:8088/services/collector/event",
-    ));
+    for (url, server) in [
+        ("https://a:8088", "https://a:8088"),
+        ("https://a:8088/services/collector", "https://a:8088"),
+        ("https://a:8088/services/collector/event", "https://a:8088"),
+        ("https://a/proxied/event", "https://a/proxied/event"),
+    ] {
+        assert_eq!(server_url(url), server);
+    }
+}
+
+#[test]
+fn an_ack_that_could_be_of_two_batches_is_of_none() {
+    let accepted = || Is(200, r#"{"text":"Success","code":0,"ackId":0}"#);
+    let mut fixture = Fixture::new(&settings(), vec![accepted(), accepted()]);
+    let channel = fixture.hec.channel;
+    let trouble = retry("the ackId 0 was given twice: is a balancer between, without stickiness?");
+    assert_eq!(fixture.send(2, 300_000), (0, trouble));
+    assert_ne!(fixture.hec.channel, channel);
+    assert_eq!(fixture.asked(), ["event 0", "event 1"]);
 }
 
 #[test]

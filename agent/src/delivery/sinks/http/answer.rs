@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use ureq::http::{HeaderMap, HeaderName, header};
 
+use crate::delivery::encode::is_active;
 use crate::delivery::sink::Trouble;
 
 /// Longer pauses are not granted: whoever asks for a year is mistaken.
@@ -97,7 +98,7 @@ impl Answer {
 
 /// What others wrote, without what acts on a terminal.
 fn one_line(text: &str) -> String {
-    let is_hidden = |char: char| char.is_control() || char.is_whitespace();
+    let is_hidden = |char: char| is_active(char) || char.is_whitespace();
     text.trim().replace(is_hidden, " ")
 }
 
@@ -167,7 +168,10 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_repeated_in_one_line() {
-        for (body, said) in [("", "503"), ("a\r\nb\x1b[31m\n", "503: a  b [31m")] {
+        for (body, said) in [
+            ("", "503"),
+            ("a\r\nb\x1b[31m\u{202e}c\n", "503: a  b [31m c"),
+        ] {
             assert_eq!(answer(503, &[], body).said(), said);
         }
         let headers = [(header::LOCATION, "https://elsewhere.example.net/")];
