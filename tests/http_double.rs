@@ -145,6 +145,11 @@ impl<S: Service> Double<S> {
         self.shared.faults.lock().unwrap().extend(faults);
     }
 
+    /// From now on nothing goes wrong.
+    pub(crate) fn recover(&self) {
+        self.shared.faults.lock().unwrap().clear();
+    }
+
     /// Everything that was asked so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()

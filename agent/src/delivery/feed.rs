@@ -19,8 +19,10 @@ use super::store::record::{JSON_BYTES_MAX, Record};
 use super::store::{Removed, Segment, read_segment};
 use state::{Reader, Stage, State};
 
-/// What a sink gets at once.
-const BATCH_RECORDS_MAX: usize = 64;
+/// What is stored at once.
+const COMMIT_RECORDS_MAX: usize = 64;
+/// What a sink gets at once. Some wait a second for an acknowledgement, so it is not few.
+const BATCH_RECORDS_MAX: usize = 1000;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Between two tries to save what is not stored, while the agent stops and little time is left.
 const RETRY_AFTER_WHILE_CLOSING: Duration = Duration::from_millis(100);
@@ -140,7 +142,7 @@ impl Feed {
         let state = self.lock();
         let held = state.recent.iter().skip(state.recent.len() - state.held);
         let mut bytes = 0;
-        let batch = held.take(BATCH_RECORDS_MAX).take_while(|record| {
+        let batch = held.take(COMMIT_RECORDS_MAX).take_while(|record| {
             let fits = bytes < BATCH_BYTES_MAX;
             bytes += record.json.len();
             fits
