@@ -140,6 +140,23 @@ fn what_a_receiver_left_unread_is_sent_again() {
 }
 
 #[test]
+fn a_receiver_that_refuses_after_a_moment_has_got_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let (connection, _) = listener.accept().unwrap();
+        // By now its kernel has everything.
+        thread::sleep(Duration::from_millis(200));
+        drop(connection);
+    });
+    let mut sink = sink(tcp(port), Format::Native);
+    let delivery = sink.deliver(&numbered(2));
+    assert_eq!(delivery.delivered, 0);
+    assert!(retried(&delivery).contains("reset by peer"), "{delivery:?}");
+    server.join().unwrap();
+}
+
+#[test]
 fn a_slow_receiver_gets_everything() {
     const COUNT: u64 = 120;
     let unruly = Unruly::start(vec![Manner::Slow {
