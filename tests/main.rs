@@ -16,6 +16,7 @@ mod nft_differential;
 mod parity;
 mod procfs;
 mod receivers_otlp;
+mod receivers;
 mod replay;
 mod store;
 #[path = "stub/tiny_elf.rs"]

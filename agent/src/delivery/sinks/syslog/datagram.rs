@@ -204,3 +204,60 @@ fn udp_to(address: SocketAddr) -> io::Result<UdpSocket> {
 fn is_too_long(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EMSGSIZE as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Envelope;
+    use super::*;
+    use crate::config::Format;
+    use crate::delivery::event::Event;
+    use crate::delivery::sink::Record;
+
+    fn style(message_bytes_max: usize) -> Style {
+        Style {
+            envelope: Envelope {
+                facility: 10,
+                enterprise_id: 32473,
+                process_id: 1,
+            },
+            message_bytes_max,
+            timeout: Duration::from_secs(20),
+        }
+    }
+
+    fn long_event() -> Record {
+        let text = "x".repeat(200_000);
+        let json = format!(r#"{{"kind":"self","text":"{text}"}}"#).into_bytes();
+        Record { seq: 1, json }
+    }
+
+    fn sent(datagrams: &mut Datagrams, receiver: &UdpSocket) -> usize {
+        let record = long_event();
+        let message = Message {
+            event: Event::parse(&record).unwrap(),
+            format: Format::Native,
+        };
+        let delivery = datagrams.send(&[message]);
+        assert_eq!((delivery.delivered, delivery.trouble), (1, None));
+        receiver.recv(&mut [0; 100_000]).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_cut_to_what_the_socket_takes() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: receiver.local_addr().unwrap().port(),
+        };
+        let mut datagrams = Datagrams::to_address(style(131_072), &address);
+        let bytes = sent(&mut datagrams, &receiver);
+        assert!((60_000..=UDP_BYTES_MAX).contains(&bytes), "{bytes}");
+        // As with a local socket of which nobody knows what it takes.
+        datagrams.style.message_bytes_max = 131_072;
+        let bytes = sent(&mut datagrams, &receiver);
+        assert!((30_000..=32_768).contains(&bytes), "{bytes}");
+    }
+}

@@ -4,6 +4,7 @@
 //! and the connection showed no end after that. A receiver that ends without having read everything makes its kernel
 //! answer with a reset (RFC 1122, section 4.2.2.13); then what was sent last is sent again, before anything else.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::connection::{Connection, Ending, Peer};
@@ -11,8 +12,10 @@ use super::{LOCAL_RETRY_MAX, Style};
 use crate::delivery::sink::{Delivery, RETRY_MAX, Trouble};
 use crate::delivery::sinks::{Message, Transport};
 
-/// What is sent before it is waited for, unless one message is longer. It is kept until the next.
+/// What is sent before it is waited for, unless one message is longer.
 const PORTION_BYTES_MAX: usize = 64 * 1024;
+/// What was delivered last is kept for a receiver that had not read it; at least the last portion.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a message ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub(super) struct Stream {
     peer: Peer,
     framing: Framing,
     connection: Option<Connection>,
-    last: Portion,
+    last: Last,
     /// Whether the receiver may have ended without having read `last`.
     is_last_lost: bool,
     answer: Option<String>,
@@ -41,6 +44,23 @@ struct Portion {
     messages: usize,
 }
 
+/// What was delivered last, within a bound.
+#[derive(Default)]
+struct Last {
+    portions: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Last {
+    fn push(&mut self, portion: Vec<u8>) {
+        self.bytes += portion.len();
+        self.portions.push_back(portion);
+        while self.bytes > KEPT_BYTES_MAX && self.portions.len() > 1 {
+            self.bytes -= self.portions.pop_front().map_or(0, |oldest| oldest.len());
+        }
+    }
+}
+
 impl Stream {
     pub(super) fn new(style: Style, peer: Peer, framing: Framing) -> Self {
         Self {
@@ -48,7 +68,7 @@ impl Stream {
             peer,
             framing,
             connection: None,
-            last: Portion::default(),
+            last: Last::default(),
             is_last_lost: false,
             answer: None,
         }
@@ -104,8 +124,10 @@ impl Stream {
     fn open(&mut self) -> Result<&mut Connection, Trouble> {
         let mut connection = Connection::open(&self.peer, self.style.timeout)?;
         if self.is_last_lost {
-            let result = connection.deliver(&self.last.bytes);
-            result.map_err(|ending| ending.trouble(&self.peer))?;
+            for portion in &self.last.portions {
+                let result = connection.deliver(portion);
+                result.map_err(|ending| ending.trouble(&self.peer))?;
+            }
             self.is_last_lost = false;
         }
         Ok(self.connection.insert(connection))
@@ -113,7 +135,7 @@ impl Stream {
 
     fn ended(&mut self, ending: &Ending) {
         self.connection = None;
-        self.is_last_lost |= ending.may_have_lost() && self.last.messages > 0;
+        self.is_last_lost |= ending.may_have_lost() && !self.last.portions.is_empty();
     }
 }
 
@@ -139,7 +161,7 @@ impl Transport for Stream {
                 }
             }
             delivered += portion.messages;
-            self.last = portion;
+            self.last.push(portion.bytes);
         }
         Delivery {
             delivered,
