@@ -17,6 +17,7 @@ mod parity;
 mod procfs;
 mod receivers_otlp;
 mod replay;
+mod siem;
 mod store;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;

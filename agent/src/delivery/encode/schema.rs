@@ -1,6 +1,6 @@
 //! Tests that events are what `agent/packaging/schema/wallwatch.event.schema.json` says they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
@@ -116,6 +116,29 @@ fn every_field_is_described() {
             let described = described.map(|schema| schema["description"].is_string());
             assert!(described.contains(&true), "{kind:?} {field}");
         }
+    }
+}
+
+#[test]
+fn every_field_is_explained_to_people() {
+    let page = include_str!("../../../docs/alerts.md");
+    let mut names = BTreeSet::new();
+    for schema in SCHEMA["$defs"].as_object().unwrap().values() {
+        property_names("", schema, &mut names);
+    }
+    assert!(names.len() > 200, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+/// As the page has them: those within an object behind it, of a list's entries behind `[]`.
+fn property_names(prefix: &str, schema: &Value, names: &mut BTreeSet<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let name = format!("{prefix}{name}");
+        property_names(&format!("{name}."), property, names);
+        property_names(&format!("{name}[]."), &property["items"], names);
+        names.insert(name);
     }
 }
 
