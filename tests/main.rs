@@ -18,6 +18,7 @@ mod procfs;
 mod receivers_otlp;
 mod receivers;
 mod replay;
+mod siem;
 mod store;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;

@@ -599,4 +599,6 @@ impl Serialize for Hash<'_> {
 }
 
 #[cfg(test)]
+pub(super) mod schema;
+#[cfg(test)]
 mod tests;

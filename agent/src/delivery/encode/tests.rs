@@ -14,6 +14,7 @@ use crate::pipeline::tty::Tty;
 
 use super::human::human;
 use super::json::{LINE_BYTES_MAX, json_line};
+use super::schema::assert_valid;
 use super::text::is_active;
 use super::*;
 
@@ -224,7 +225,9 @@ fn parsed(line: &[u8]) -> Value {
     let (json, end) = text.split_at(text.len() - 1);
     assert_eq!(end, "\n");
     assert!(!json.contains(is_active), "{json:?}");
-    serde_json::from_str(json).unwrap()
+    let event = serde_json::from_str(json).unwrap();
+    assert_valid(&event);
+    event
 }
 
 #[test]

@@ -96,6 +96,9 @@ fn put_identity(extension: &mut Extension, event: &Event<'_>) {
     extension.put("cat", ACT_CHARS_MAX, event.kind().as_str());
     extension.put_text(event, "dvchost", HOST_CHARS_MAX, "/host/name");
     extension.put_text(event, "deviceExternalId", ID_CHARS_MAX, "/host/id");
+    if event.value()["test"] == true {
+        extension.put_labelled("cs6", "Test", "true");
+    }
     extension.put("act", ACT_CHARS_MAX, action(event).unwrap_or_default());
     extension.put_labelled("cn1", "Revision", &event.revision().to_string());
     extension.put_labelled("cn2", "Sequence", &event.seq().to_string());
@@ -160,13 +163,17 @@ fn command_lines(event: &Event<'_>) -> String {
     }
 }
 
-/// The clauses of a rule that held, what a finding weighs, or why execs were lost.
+/// The clauses of a rule that held, what a finding weighs, why execs were lost, or what a receiver said.
 fn reasons(event: &Event<'_>) -> String {
     let matched = event.value()["matched"].as_array().into_iter().flatten();
     let clauses = matched.filter_map(|clause| clause["clause"].as_str());
     let causes = event.value()["causes"].as_object().into_iter().flatten();
     let causes = causes.map(|(cause, _)| cause.as_str());
-    joined(clauses.chain(texts(event, "/reasons")).chain(causes), ", ")
+    let told = event
+        .text("/why")
+        .filter(|_| event.kind() == EventKind::Own);
+    let reasons = texts(event, "/reasons").chain(causes).chain(told);
+    joined(clauses.chain(reasons), ", ")
 }
 
 fn joined<'a>(texts: impl Iterator<Item = &'a str>, between: &str) -> String {

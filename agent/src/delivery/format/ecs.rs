@@ -113,9 +113,16 @@ fn put_event(ecs: &mut Tree, event: &Event<'_>) {
         ecs.put("event.duration", event.time_ns().saturating_sub(start));
     }
     ecs.put("message", sentence(event));
-    if event.value().get(SHORTENED).is_some() {
-        ecs.put("tags", json!(["shortened"]));
-    }
+    ecs.put("tags", tags(event));
+}
+
+/// What an analyst must know before anything else.
+fn tags(event: &Event<'_>) -> Vec<&'static str> {
+    let fields = [("test", "test"), (SHORTENED, "shortened")];
+    let there = fields
+        .into_iter()
+        .filter(|(field, _)| event.value().get(field).is_some());
+    there.map(|(_, tag)| tag).collect()
 }
 
 /// Elastic's own rules count so; ECS leaves the scale open.
@@ -129,13 +136,13 @@ fn severity(severity: Severity) -> u64 {
     }
 }
 
-/// Why: the clauses of a rule that held, what a finding weighs, or what the agent says of itself.
+/// Why: the clauses of a rule that held, what a finding weighs, what a receiver said, or what a gap is of.
 fn reason(event: &Event<'_>) -> Option<String> {
     let matched = event.value()["matched"].as_array().into_iter().flatten();
     let clauses = matched.filter_map(|clause| clause["clause"].as_str());
     let reasons: Vec<&str> = clauses
         .chain(texts(event, "/reasons"))
-        .chain(event.text("/text"))
+        .chain(event.text("/why"))
         .collect();
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }

@@ -21,7 +21,7 @@ pub fn sentence(event: &Event<'_>) -> String {
         EventKind::Summary => format!("{title} on {host}"),
         EventKind::Gap => gap(event, &host),
         EventKind::Heartbeat => heartbeat(event, &host),
-        EventKind::Own => format!("{title} on {host}"),
+        EventKind::Own => own(event, &title, &host),
     }
 }
 
@@ -50,6 +50,12 @@ fn finding(event: &Event<'_>, title: &str, host: &str) -> String {
 fn by(event: &Event<'_>) -> String {
     let user = event.text("/user");
     user.map_or_else(String::new, |user| format!(" by {}", part(user)))
+}
+
+fn own(event: &Event<'_>, title: &str, host: &str) -> String {
+    let why = event.text("/why");
+    let why = why.map_or_else(String::new, |why| format!(": {}", part(why)));
+    format!("{title} on {host}{why}")
 }
 
 fn gap(event: &Event<'_>, host: &str) -> String {

@@ -33,7 +33,7 @@ pub(super) const HEAD: [&str; 11] = [
 ];
 
 /// What an analyst asks first.
-const ESSENTIAL: [&str; 31] = [
+const ESSENTIAL: [&str; 34] = [
     "agent",
     "changes_asked",
     "changes_made",
@@ -47,9 +47,11 @@ const ESSENTIAL: [&str; 31] = [
     "host",
     "interval_s",
     "labels",
+    "lines_withheld",
     "mitre_technique_id",
     "number",
     "origin",
+    "origin_executable",
     "parent_process_id",
     "parent_process_path",
     "port_count",
@@ -60,6 +62,7 @@ const ESSENTIAL: [&str; 31] = [
     "risk_score",
     "rule",
     "sink",
+    "test",
     "text",
     "title",
     "user",

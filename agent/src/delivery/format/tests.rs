@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::delivery::encode::is_active;
+use crate::delivery::encode::schema::assert_valid;
 pub(super) use sample::{hostile, samples, with_event};
 
 pub(super) use sample::{Sample, any_text, stored};
@@ -151,6 +152,16 @@ proptest! {
             prop_assert!(serde_json::from_str::<Value>(told).unwrap().is_object());
         } else {
             cef::tests::parsed(told);
+        }
+    }
+}
+
+#[test]
+fn a_shortened_event_is_of_the_schema() {
+    for sample in samples() {
+        for bytes_max in (BYTES_MIN..10_000).step_by(379) {
+            let told = with_event(&sample, |event| translate(event, Format::Native, bytes_max));
+            assert_valid(&serde_json::from_slice(&told).unwrap());
         }
     }
 }

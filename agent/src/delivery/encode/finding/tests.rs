@@ -4,6 +4,7 @@ use expect_test::expect;
 use serde_json::Value;
 
 use crate::delivery::encode::json::LINE_BYTES_MAX;
+use crate::delivery::encode::schema::assert_valid;
 use crate::delivery::encode::{HostIdentity, Shape, shaped_finding};
 use crate::pipeline::alert::{AlertState, Severity};
 use crate::pipeline::exec::{ProcessKey, Time};
@@ -70,7 +71,9 @@ fn edited(path: &[u8], edits: u64, listed: usize) -> Finding {
 fn line(finding: &Finding) -> Value {
     let line = shaped_finding(finding, &context(), Shape::JsonLines);
     assert!(line.len() <= LINE_BYTES_MAX);
-    serde_json::from_slice(&line).unwrap()
+    let event = serde_json::from_slice(&line).unwrap();
+    assert_valid(&event);
+    event
 }
 
 #[test]

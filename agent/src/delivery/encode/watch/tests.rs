@@ -3,6 +3,8 @@ use uuid::Uuid;
 
 use super::super::{HostIdentity, Shape, heartbeat_line, shaped_change_gap};
 use super::*;
+use crate::config::EventKind;
+use crate::delivery::encode::schema::{SCHEMA, assert_valid, fields};
 use crate::pipeline::exec::Time;
 use crate::pipeline::watch::{AgentState, SinkBooks, StoreBooks};
 
@@ -40,6 +42,7 @@ fn gap() -> ChangeGap {
 fn a_gap_of_changes_is_a_gap_event_with_its_reason() {
     let line = shaped_change_gap(&gap(), &context(), Shape::JsonLines);
     let gap: Value = serde_json::from_slice(&line).unwrap();
+    assert_valid(&gap);
     let expected = [
         ("schema", json!("wallwatch.gap/1")),
         ("kind", json!("gap")),
@@ -121,7 +124,29 @@ fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) 
         lines_lost: 0,
         store: store_books(),
     };
-    serde_json::from_slice(&heartbeat_line(&heartbeat, &context())).unwrap()
+    let event = serde_json::from_slice(&heartbeat_line(&heartbeat, &context())).unwrap();
+    assert_valid(&event);
+    event
+}
+
+#[test]
+fn a_heartbeat_has_every_field_of_its_schema() {
+    let optional = ["epoch", "seq", "labels", "shortened"];
+    let line = heartbeat(None, None);
+    for field in fields(EventKind::Heartbeat) {
+        let is_there = line.get(field).is_some();
+        assert_eq!(is_there, !optional.contains(&field), "{field}");
+    }
+    let nested = |object: &str| {
+        let properties = &SCHEMA["$defs"]["heartbeat"]["properties"][object]["properties"];
+        let properties = properties.as_object().unwrap().keys();
+        properties.map(String::as_str).collect::<Vec<_>>()
+    };
+    for object in ["sensor", "store"] {
+        for field in nested(object) {
+            assert!(line[object].get(field).is_some(), "{object}.{field}");
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! One event of each kind, and how to make it hostile.
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::delivery::encode::json::{passive_line, stamped};
+use crate::delivery::encode::{AlertContext, HostIdentity, Shape, notice_line, shaped_summary};
 use crate::delivery::event::Event;
 use crate::delivery::sink::Record;
+use crate::pipeline::alert::{AlertState, Severity};
+use crate::pipeline::exec::Time;
+use crate::pipeline::repeats::Summary;
+use crate::pipeline::watch::{Notice, NoticeKind};
 
 const ALERTS: &str = include_str!("../../../../../tests/data/cyclops_blink.sliding.alerts.jsonl");
 const LOG: &str = include_str!("../../../../../tests/data/explain.log.jsonl");
@@ -42,24 +47,18 @@ pub(in crate::delivery::format) fn samples() -> Vec<Sample> {
         lines.lines().rfind(|line| line.contains(&kind)).unwrap()
     };
     let lines = [
-        of_kind(ALERTS, "alert").to_owned(),
-        of_kind(LOG, "finding").to_owned(),
-        of_kind(LOG, "gap").to_owned(),
-        of_kind(LOG, "heartbeat").to_owned(),
-        own().to_string(),
-        summary().to_string(),
+        of_kind(ALERTS, "alert").as_bytes().to_vec(),
+        of_kind(LOG, "finding").as_bytes().to_vec(),
+        of_kind(LOG, "gap").as_bytes().to_vec(),
+        of_kind(LOG, "heartbeat").as_bytes().to_vec(),
+        own(),
+        summary(),
     ];
-    let mut samples = Vec::new();
-    for (seq, line) in (7..).zip(lines) {
-        let value: Value = serde_json::from_str(&line).unwrap();
-        // A line begins with its schema, as the encoders write it.
-        let json = match line.starts_with(r#"{"schema""#) {
-            true => stamped(line.as_bytes(), epoch(), seq),
-            false => stored(&value, seq).json,
-        };
-        samples.push(Sample { seq, json });
-    }
-    samples
+    let samples = (7..).zip(lines).map(|(seq, line)| Sample {
+        seq,
+        json: stamped(line.trim_ascii_end(), epoch(), seq),
+    });
+    samples.collect()
 }
 
 fn epoch() -> Uuid {
@@ -83,29 +82,58 @@ pub(in crate::delivery::format) fn stored(value: &Value, seq: u64) -> Sample {
     }
 }
 
-fn host() -> Value {
-    json!({"name": "gateway", "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "boot_id": null, "os": null, "kernel": null})
+fn context() -> AlertContext {
+    let labels = [("env", "prod"), ("team", "net|ops=1")];
+    AlertContext {
+        host: HostIdentity {
+            name: "gateway".to_owned(),
+            id: Some("0f1e2d3c4b5a69788796a5b4c3d2e1f0".to_owned()),
+            boot_id: None,
+            os: None,
+            kernel: None,
+        },
+        agent_version: "0.1.0".to_owned(),
+        labels: labels
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    }
 }
 
-fn own() -> Value {
-    json!({
-        "schema": "wallwatch.self/1", "kind": "self", "event": "sink-held", "severity": "medium",
-        "time": "2026-11-24T10:00:00.000000000Z", "text": "sink \"splunk\" holds: 401 Unauthorized",
-        "sink": "splunk", "first_seq": null, "last_seq": null, "records": null,
-        "host": host(), "agent": {"name": "wallwatch", "version": "0.1.0"},
-    })
+fn at(wall_ms: u64) -> Time {
+    Time {
+        boot_ns: 0,
+        wall_ns: wall_ms * 1_000_000,
+    }
 }
 
-fn summary() -> Value {
-    json!({
-        "schema": "wallwatch.summary/1", "id": "5f1c0d5e-4f3a-5b2c-8d1e-0a9b8c7d6e5f", "revision": 0,
-        "kind": "summary", "severity": "high", "finding": "accept-opened",
-        "title": "41 more: Firewall Opened by a Rule That Accepts",
-        "first_seen": "2026-11-24T10:00:00.000000000Z", "last_seen": "2026-11-24T10:59:59.500000000Z",
-        "withheld": 41, "ids": ["c45c4fee-feb1-51f7-87f7-7a1728824708"], "dest": "gateway",
-        "host": host(), "agent": {"name": "wallwatch", "version": "0.1.0"},
-        "labels": {"env": "prod", "team.name": "net|ops=1"},
-    })
+fn own() -> Vec<u8> {
+    let notice = Notice {
+        sink: "splunk".to_owned(),
+        kind: NoticeKind::SinkHeld {
+            why: "401 Unauthorized: \"Invalid token\"".to_owned(),
+        },
+    };
+    notice_line(&notice, at(1_795_514_400_000), &context())
+}
+
+fn summary() -> Vec<u8> {
+    let summary = Summary {
+        id: Uuid::from_u128(0x5f1c_0d5e_4f3a_5b2c_8d1e_0a9b_8c7d_6e5f),
+        revision: 3,
+        state: AlertState::Open,
+        what: "accept-opened".into(),
+        is_finding: true,
+        title: "Firewall Opened by a Rule That Accepts".into(),
+        severity: Severity::High,
+        dest: "gateway".into(),
+        culprit: Some(b"/opt/panel/panel.py".as_slice().into()),
+        first_seen: at(1_795_514_400_000),
+        last_seen: at(1_795_517_999_500),
+        withheld: 41,
+        lines: 57,
+        ids: vec![Uuid::from_u128(1), Uuid::from_u128(2)],
+    };
+    shaped_summary(&summary, &context(), Shape::JsonLines)
 }
 
 /// Texts as an attacker would choose them: what acts on a terminal, what ends a value, and much of it.
