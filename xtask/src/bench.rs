@@ -19,6 +19,7 @@ mod agent;
 mod auditd;
 mod bpf;
 mod burst;
+mod delivery;
 mod goals;
 mod kernel_programs;
 mod latency;
@@ -46,6 +47,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use self::agent::Agent;
+use self::delivery::Delivery;
 use self::latency::Latency;
 use self::machine::Gate;
 use self::memory::LongRun;
@@ -94,6 +96,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) starts: u32,
 
+    /// Measure only the way of alerts, from the store to receivers; that needs no root
+    #[arg(long)]
+    pub(crate) delivery: bool,
+
     /// Leave out the speed of the pipeline, which needs no root: `cargo bench -p wallwatch`
     #[arg(long)]
     pub(crate) no_pipeline: bool,
@@ -109,6 +115,9 @@ struct Summary<'a> {
 /// Measures, prints the report and writes it to `<target>/bench/`: `report.md`, `plot.svg` and
 /// `summary.json`.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if options.delivery {
+        return delivery();
+    }
     if !cmd::is_root() {
         bail!(
             "the agent loads programs into the kernel, which needs root; the speed of the pipeline \
@@ -148,6 +157,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     let summary = serde_json::to_string_pretty(&summary).context("encode the summary")?;
     write(&folder.join("summary.json"), &(summary + "\n"))
+}
+
+fn delivery() -> anyhow::Result<()> {
+    let folder = cmd::target().join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let temporary = tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(&folder)
+        .context("create a temporary folder")?;
+    let measured = Delivery::measure(temporary.path())?;
+    println!("\n{measured}");
+    let summary = serde_json::to_string_pretty(&measured).context("encode the summary")?;
+    write(&folder.join("delivery.json"), &(summary + "\n"))
 }
 
 /// What enables audit comes last: it changes what system calls cost.

@@ -50,10 +50,11 @@ pub(crate) enum Target {
     Ruleset,
     /// What receivers over HTTP answer
     Answers,
+    Spool,
 }
 
 impl Target {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Record,
         Self::Recording,
         Self::Btf,
@@ -65,6 +66,7 @@ impl Target {
         Self::Command,
         Self::Ruleset,
         Self::Answers,
+        Self::Spool,
     ];
 
     fn name(self) -> &'static str {
@@ -80,6 +82,7 @@ impl Target {
             Self::Command => "command",
             Self::Ruleset => "ruleset",
             Self::Answers => "answers",
+            Self::Spool => "spool",
         }
     }
 }

@@ -95,6 +95,17 @@ pub(super) struct Store {
     counts: StoreCounts,
 }
 
+/// Opens what is there as an owner does, damaged or not, and closes it again. The number that would come next, and what
+/// was found wrong.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn reopen(directory: &Path, settings: &StoreSettings) -> io::Result<(u64, StoreCounts)> {
+    let store = Store::open(Arc::new(disk::HostDisk), directory, settings)?;
+    Ok((store.next_seq(), store.counts()))
+}
+
 /// A segment that was taken away.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Removed {

@@ -1,5 +1,7 @@
 //! What must hold for every alert.
 
+use std::collections::BTreeMap;
+
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -36,6 +38,7 @@ pub(crate) fn check_next(pipeline: &mut Pipeline) -> usize {
             kernel: None,
         },
         agent_version: "0.0.0".to_owned(),
+        labels: BTreeMap::new(),
     };
     let mut n = 0;
     while let Some(alert) = pipeline.next_alert() {

@@ -18,7 +18,7 @@ use wallwatch_common::{
 use wallwatch::pipeline::firewall::change::Command;
 use wallwatch::pipeline::firewall::netlink::Datagram;
 
-use crate::{answers, btf, command, formats, netlink, record, recording, ruleset};
+use crate::{answers, btf, command, formats, netlink, record, recording, ruleset, spool};
 use ring_records::{Exec, Process};
 
 mod firewall_seeds;
@@ -33,6 +33,7 @@ const PORTS: [&str; 4] = ["3269", "636", "989", "8443"];
 fn the_seeds_that_are_kept_are_those_made_here() {
     for (target, seeds) in [
         ("answers", answers_seeds()),
+        ("spool", spool_seeds()),
         ("record", record_seeds()),
         ("recording", recording_seeds()),
         ("btf", btf_seeds()),
@@ -61,6 +62,52 @@ fn the_seeds_that_are_kept_are_those_made_here() {
             let kept = fs::read(folder.join(name)).unwrap();
             assert!(kept == bytes, "{target}/{name} is not what is made here");
         }
+    }
+}
+
+/// Files of a spool, whole and damaged.
+fn spool_seeds() -> Seeds {
+    const CURSOR: &str = r#"{"schema":"wallwatch.cursor/1"}"#;
+    let record = |seq: u64, json: &str| {
+        let body = format!("{seq} {json}");
+        format!("{:08x} {body}\n", crc32(body.as_bytes()))
+    };
+    let two = record(1, r#"{"id":"a"}"#) + &record(2, r#"{"id":"b"}"#);
+    let second = record(100, r#"{"id":"c"}"#);
+    let books = r#"{"schema":"wallwatch.store/1","epoch":"00000000-0000-0000-0000-000000000007","ran_s":7,"begun":[[1,0],[100,5]]}"#;
+    let files = |parts: &[&str]| {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        parts.join(spool::CUT)
+    };
+    Seeds::from([
+        ("whole", files(&[&two, &second, books, CURSOR])),
+        ("torn", files(&[&two, &second[..second.len() - 5], books])),
+        (
+            "damaged",
+            files(&[&two.replace("\"a", "\"x"), &second, books]),
+        ),
+        ("out-of-order", files(&[&second, &two])),
+        ("last-number", files(&[&record(u64::MAX, "{}"), "", books])),
+    ])
+}
+
+/// CRC-32 of IEEE 802.3, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    !crc
+}
+
+#[test]
+fn the_spool_seeds_are_recovered() {
+    for (name, bytes) in spool_seeds() {
+        println!("{name}");
+        spool::check(&bytes);
     }
 }
 

@@ -9,6 +9,7 @@ pub mod netlink;
 pub mod record;
 pub mod recording;
 pub mod ruleset;
+pub mod spool;
 
 mod alerts;
 mod changes;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::disk::{Disk, replace};
+use super::record::SEQ_MAX;
 
 const SCHEMA: &str = "wallwatch.cursor/1";
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -116,7 +117,7 @@ impl Cursor {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let cursor: Self = serde_json::from_str(sealed.cursor.get())?;
-        if cursor.schema != SCHEMA || cursor.sink != sink || cursor.seq >= u64::MAX / 2 {
+        if cursor.schema != SCHEMA || cursor.sink != sink || cursor.seq > SEQ_MAX {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(Some(cursor))

@@ -15,6 +15,9 @@ const HEAD_BYTES_MAX: usize = 8 + 1 + 20 + 1;
 /// Of an event without its LF.
 pub(in crate::delivery) const JSON_BYTES_MAX: usize = LINE_BYTES_MAX - 1;
 
+/// No record has a larger number: whoever claims it is no record, and what counts on from there never overflows.
+pub(super) const SEQ_MAX: u64 = u64::MAX / 2;
+
 /// Of one record, its LF included.
 pub(super) const RECORD_BYTES_MAX: usize = HEAD_BYTES_MAX + LINE_BYTES_MAX;
 
@@ -51,8 +54,9 @@ impl Record {
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
+        let seq = digits.parse().ok();
         Some(Self {
-            seq: digits.parse().ok()?,
+            seq: seq.filter(|seq| (1..=SEQ_MAX).contains(seq))?,
             json: body[space + 1..].to_vec(),
         })
     }

@@ -1,6 +1,6 @@
 //! A file with some of the records: its name is the number of the first, in 20 digits.
 
-use super::record::RECORD_BYTES_MAX;
+use super::record::{RECORD_BYTES_MAX, SEQ_MAX};
 
 /// A segment takes no more records once it has so many bytes.
 pub(super) const SEGMENT_BYTES: u64 = 1 << 20;
@@ -48,7 +48,10 @@ fn file_name(first_seq: u64) -> String {
 /// `None` for a file that is no segment.
 pub(super) fn first_seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
-    let first_seq = digits.parse().ok().filter(|seq| *seq > 0)?;
+    let first_seq = digits
+        .parse()
+        .ok()
+        .filter(|seq| (1..=SEQ_MAX).contains(seq))?;
     (file_name(first_seq) == name).then_some(first_seq)
 }
 
