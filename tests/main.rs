@@ -19,6 +19,7 @@ mod receivers;
 mod receivers_otlp;
 mod replay;
 mod siem;
+mod sinks;
 mod store;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;

@@ -187,7 +187,10 @@ fn the_commands_show_what_is_stored() {
     assert!(fixture.writer(1, 3).status().unwrap().success());
     let (code, text) = fixture.command(&["alerts"]);
     assert_eq!(code, Some(0));
-    assert_eq!(text, "1 - high alert 1/1 -\n2 - high alert 2/1 -\n3 - high alert 3/1 -\n");
+    assert_eq!(
+        text,
+        "1 - high alert 1/1 -\n2 - high alert 2/1 -\n3 - high alert 3/1 -\n"
+    );
     let (_, text) = fixture.command(&["alerts", "--since", "2"]);
     assert_eq!(text, "3 - high alert 3/1 -\n");
     let (code, text) = fixture.command(&["alerts", "show", "2"]);
