@@ -37,7 +37,7 @@ fn stub() -> (TempDir, PathBuf) {
     (folder, stub)
 }
 
-fn run_stub(stub: &Path, arguments: &[&str]) {
+pub(crate) fn run_stub(stub: &Path, arguments: &[&str]) {
     let mut all = vec![stub.as_os_str()];
     all.extend(arguments.iter().map(OsStr::new));
     in_namespaces("\"$@\"", &all);

@@ -12,6 +12,7 @@ mod http;
 mod http_double;
 mod iptables_differential;
 mod kernel;
+mod live;
 mod nft_differential;
 mod parity;
 mod procfs;
