@@ -33,6 +33,9 @@ const READ_ATTEMPTS: u32 = 10;
 const READ_RETRY_AFTER: Duration = Duration::from_secs(1);
 const READ_RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// How long a sink that can be left may still wait for its receiver when the agent stops.
+const LEFT_AFTER: Duration = Duration::from_millis(500);
+
 /// The directory of a store, and the right to write there.
 pub(super) struct Place {
     pub(super) disk: Arc<dyn Disk>,
@@ -76,17 +79,19 @@ pub(super) struct ReadAhead {
 }
 
 impl Feed {
-    /// `next_seq` is the number of the record that comes next.
+    /// Each sink's cursor, and whether the agent may stop while it delivers; `next_seq` is the number of the record that
+    /// comes next.
     pub(super) fn new(
         place: Option<Place>,
-        cursors: Vec<Cursor>,
+        cursors: Vec<(Cursor, bool)>,
         segments: Vec<Segment>,
         next_seq: u64,
     ) -> Self {
         let saving = cursors.iter().map(|_| Mutex::default()).collect();
-        let readers = cursors.into_iter().map(|cursor| Reader {
+        let readers = cursors.into_iter().map(|(cursor, can_be_left)| Reader {
             cursor,
             is_over: false,
+            can_be_left,
         });
         Self {
             place,
@@ -412,19 +417,28 @@ impl Feed {
         self.changed.notify_all();
     }
 
-    /// Lets every sink have what it can, for `deadline` at most, and ends. Whether each is at its end.
+    /// Lets every sink have what it can, for `deadline` at most, and ends. Whether each is at its end. One that waits for
+    /// its receiver is left after a moment when everything is stored: the next run goes on where it was.
     pub(super) fn close(&self, deadline: Duration) -> bool {
         let mut state = self.lock();
         state.stage = state.stage.max(Stage::Closing);
         self.changed.notify_all();
-        let waits = |state: &mut State| state.readers.iter().any(|reader| !reader.is_over);
+        let moment = deadline.min(LEFT_AFTER);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, moment, |state| !state.are_over(|_| true))
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_stored = self.place.is_some() && state.held == 0;
+        let is_awaited = |reader: &Reader| !(is_stored && reader.can_be_left);
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, deadline, waits)
+            .wait_timeout_while(state, deadline - moment, |state| {
+                !state.are_over(is_awaited)
+            })
             .unwrap_or_else(PoisonError::into_inner);
         state.stage = Stage::Ended;
         self.changed.notify_all();
-        state.readers.iter().all(|reader| reader.is_over)
+        state.are_over(|_| true)
     }
 
     /// Gives the store up for the next owner; nobody writes any more.

@@ -17,6 +17,11 @@ pub trait Sink: Send {
     /// the others.
     fn deliver(&mut self, records: &[Record]) -> Delivery;
 
+    /// Whether the agent may stop while this waits for its receiver: what is stored, the next run delivers.
+    fn can_be_left(&self) -> bool {
+        false
+    }
+
     /// The operator may have changed what a delivery rests on: it is read anew.
     fn reload(&mut self) {}
 

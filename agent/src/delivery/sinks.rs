@@ -170,6 +170,10 @@ impl Sink for Receiver {
         self.transport.retry_max()
     }
 
+    fn can_be_left(&self) -> bool {
+        true
+    }
+
     fn reload(&mut self) {
         self.transport.reload();
     }

@@ -107,9 +107,10 @@ impl Writer {
         let (store, place) = opened.unzip();
         let segments: Vec<_> = store.iter().flat_map(Store::segments).copied().collect();
         let oldest_seq = segments.first().map_or(1, |oldest| oldest.first_seq);
-        let cursors = sinks
-            .iter()
-            .map(|sink| cursor_of(&**sink, place.as_ref(), oldest_seq));
+        let cursors = sinks.iter().map(|sink| {
+            let cursor = cursor_of(&**sink, place.as_ref(), oldest_seq);
+            (cursor, sink.can_be_left())
+        });
         let cursors = cursors.collect();
         let next_seq = store.as_ref().map_or(1, Store::next_seq);
         let feed = Arc::new(Feed::new(place, cursors, segments, next_seq));

@@ -48,9 +48,17 @@ pub(super) struct State {
 pub(super) struct Reader {
     pub(super) cursor: Cursor,
     pub(super) is_over: bool,
+    /// The agent may stop while it delivers.
+    pub(super) can_be_left: bool,
 }
 
 impl State {
+    /// Whether the threads of those sinks have ended.
+    pub(super) fn are_over(&self, which: impl Fn(&Reader) -> bool) -> bool {
+        let mut readers = self.readers.iter().filter(|reader| which(reader));
+        readers.all(|reader| reader.is_over)
+    }
+
     pub(super) fn is_full(&self, bytes: usize) -> bool {
         self.held >= HELD_RECORDS_MAX || self.held_bytes + bytes > HELD_BYTES_MAX
     }

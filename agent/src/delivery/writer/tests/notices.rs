@@ -85,3 +85,39 @@ fn dead_letters_are_told_and_a_notice_that_is_one_is_not() {
     drop(strings.orders);
     writer.shutdown(LONG);
 }
+
+/// A sink over a network, whose receiver says nothing.
+struct Mute(Box<dyn Sink>);
+
+impl Sink for Mute {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn deliver(&mut self, records: &[Record]) -> Delivery {
+        self.0.deliver(records)
+    }
+
+    fn can_be_left(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_receiver_that_says_nothing_is_left_when_the_agent_stops_and_asked_again_by_the_next_run() {
+    let disk = SimulatedDisk::default();
+    let ((mute, mute_strings), (file, file_strings)) = (puppet("mute"), puppet("file"));
+    drop(file_strings.orders);
+    let writer = on(&disk, vec![Box::new(Mute(mute)), file]);
+    accept(&writer, 1..=3);
+    let first = mute_strings.handed.recv_timeout(LONG).unwrap();
+    assert_eq!(first[0], 1);
+    // It would wait for ever.
+    let books = writer.shutdown(LONG * 60).store;
+    assert_eq!((books.sinks[0].delivered, books.sinks[1].delivered), (0, 3));
+    drop(mute_strings);
+    let (next, strings) = puppet("mute");
+    drop(strings.orders);
+    on(&disk, vec![next]).shutdown(LONG);
+    assert_eq!(all(&strings.handed), [1, 2, 3]);
+}
