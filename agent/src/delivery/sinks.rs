@@ -6,6 +6,7 @@ mod file;
 pub mod hec;
 mod http;
 mod journald;
+mod named_file;
 pub mod otlp;
 mod plain;
 mod post;

@@ -6,7 +6,6 @@
 mod answer;
 mod cookies;
 mod credentials;
-mod file;
 mod tls;
 
 use std::io::{self, Read, Write};

@@ -1,24 +1,23 @@
 //! What a TLS client needs of the files that the operator named.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
+use super::named_file;
 use crate::config::{ClientCertificate, TlsSettings};
-
-/// The bundle of a distribution has a fourth of it.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What of the settings keeps TLS from being spoken at all.
 #[derive(Debug, Error)]
 pub(super) enum TlsFault {
-    #[error("cannot read {}: {why}", .path.display())]
+    #[error("{}: {why}", .path.display())]
     File { path: PathBuf, why: io::Error },
     #[error("{} is no PEM: {why}", .path.display())]
     Pem { path: PathBuf, why: pem::Error },
@@ -44,38 +43,38 @@ pub(super) enum TlsFault {
     Setup(#[from] rustls::Error),
 }
 
+/// A client's certificate with those above it, and its key.
+pub(super) struct ClientIdentity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    /// As the file has it.
+    pub(super) key_pem: Vec<u8>,
+}
+
 /// TLS 1.2 and 1.3; the server must have a certificate of somebody who is trusted, and in the right name.
 pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsFault> {
     let TlsSettings { ca_file, client } = settings;
-    let roots = match ca_file {
-        Some(path) => roots_of(path)?,
-        None => roots_of_host()?,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trusted(ca_file.as_deref())?);
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let Some(ClientCertificate {
-        certificate_file,
-        key_file,
-    }) = client
-    else {
+    let Some(client) = client else {
         return Ok(Arc::new(builder.with_no_client_auth()));
     };
-    let chain = certificates(certificate_file)?;
-    let key = private_key(key_file)?;
-    let config = builder.with_client_auth_cert(chain, key);
-    config.map(Arc::new).map_err(|why| TlsFault::Pair {
-        certificate: certificate_file.clone(),
-        key: key_file.clone(),
-        why,
-    })
+    let ClientIdentity { chain, key, .. } = identity(client)?;
+    Ok(Arc::new(builder.with_client_auth_cert(chain, key)?))
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, TlsFault> {
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in certificates(path)?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|why| TlsFault::Root {
+/// Whom to trust: those of the file, each of which must do; or those whom the host trusts, of whom some may not.
+pub(super) fn trusted(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    let Some(path) = ca_file else {
+        return trusted_by_host();
+    };
+    let roots = certificates(path)?;
+    let mut store = RootCertStore::empty();
+    for (index, root) in roots.iter().enumerate() {
+        store.add(root.clone()).map_err(|why| TlsFault::Root {
             path: path.to_owned(),
             number: index + 1,
             why,
@@ -84,16 +83,37 @@ fn roots_of(path: &Path) -> Result<RootCertStore, TlsFault> {
     Ok(roots)
 }
 
-fn roots_of_host() -> Result<RootCertStore, TlsFault> {
+fn trusted_by_host() -> Result<Vec<CertificateDer<'static>>, TlsFault> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // A bundle may hold some that rustls does not take; the others count.
-    roots.add_parsable_certificates(found.certs);
+    roots.add_parsable_certificates(found.certs.iter().cloned());
     if roots.is_empty() {
         let whys = found.errors.iter().map(|error| format!("; {error}"));
         return Err(TlsFault::NoRoots(whys.collect()));
     }
-    Ok(roots)
+    Ok(found.certs)
+}
+
+/// Who we are; the key is the certificate's.
+pub(super) fn identity(client: &ClientCertificate) -> Result<ClientIdentity, TlsFault> {
+    let ClientCertificate {
+        certificate_file,
+        key_file,
+    } = client;
+    let chain = certificates(certificate_file)?;
+    let key_pem = read(key_file)?;
+    let key = private_key(key_file, &key_pem)?;
+    let pair = CertifiedKey::from_der(chain.clone(), key.clone_key(), &default_provider());
+    pair.map_err(|why| TlsFault::Pair {
+        certificate: certificate_file.clone(),
+        key: key_file.clone(),
+        why,
+    })?;
+    Ok(ClientIdentity {
+        chain,
+        key,
+        key_pem,
+    })
 }
 
 /// At least one.
@@ -110,8 +130,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFault> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|why| {
+fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsFault> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|why| {
         let path = path.to_owned();
         if matches!(why, pem::Error::NoItemsFound) {
             TlsFault::NoKey(path)
@@ -121,26 +141,17 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFault> {
     })
 }
 
-/// A regular file: a pipe would keep the sink waiting.
 fn read(path: &Path) -> Result<Vec<u8>, TlsFault> {
-    let fault = |why| TlsFault::File {
+    named_file::read(path).map_err(|why| TlsFault::File {
         path: path.to_owned(),
         why,
-    };
-    if !fs::metadata(path).map_err(fault)?.is_file() {
-        return Err(fault(io::Error::other("not a file")));
-    }
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(fault)?.take(FILE_BYTES_MAX + 1);
-    file.read_to_end(&mut bytes).map_err(fault)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(fault(io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(bytes)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -207,7 +218,7 @@ mod tests {
             "junk.pem",
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         );
-        let long = files.put("long.pem", &"x".repeat(FILE_BYTES_MAX as usize + 1));
+        let long = files.put("long.pem", &"x".repeat((1 << 20) + 1));
         let other = files.put("other.pem", &Files::new().key);
         let missing = files.folder.path().join("missing.pem");
         let folder = files.folder.path().join("folder");
@@ -217,9 +228,9 @@ mod tests {
             client: None,
         };
         for (settings, expected) in [
-            (ca(&missing), "cannot read missing.pem: No such file"),
-            (ca(&folder), "cannot read folder: not a file"),
-            (ca(&long), "cannot read long.pem: file too large"),
+            (ca(&missing), "missing.pem: No such file"),
+            (ca(&folder), "folder: not a regular file"),
+            (ca(&long), "long.pem: longer than 1 MiB"),
             (ca(&empty), "empty.pem has no certificate"),
             (ca(&broken), "broken.pem is no PEM: "),
             (ca(&junk), "junk.pem: certificate 1 cannot be trusted: "),
@@ -227,7 +238,7 @@ mod tests {
             (with_client(&good, &good, &good), "cert.pem has no private"),
             (
                 with_client(&good, &good, &missing),
-                "cannot read missing.pem: No such file",
+                "missing.pem: No such file",
             ),
             (
                 with_client(&good, &good, &other),

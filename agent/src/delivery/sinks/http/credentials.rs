@@ -1,11 +1,14 @@
 //! Who we are: the header `Authorization`, made of a secret that is never shown.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::file;
 use crate::config::Secret;
 use crate::delivery::sink::Trouble;
+use crate::delivery::sinks::named_file;
 
 /// Stands where a secret stood.
 const CENSORED: &str = "[secret]";
@@ -45,13 +48,21 @@ fn read_secret(secret: &Secret) -> Result<String, Trouble> {
         Secret::Inline(text) => return Ok(text.clone()),
         Secret::File(path) => path,
     };
-    let text = String::from_utf8(file::read(path)?).unwrap_or_default();
+    let bytes = named_file::read(path).map_err(|error| unfit(path, &error))?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
     let text = text.trim_end();
     let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
     if text.is_empty() || !is_visible {
-        return Err(file::unfit(path, "no secret of visible ASCII characters"));
+        return Err(unfit(path, &"no secret of visible ASCII characters"));
     }
     Ok(text.to_owned())
+}
+
+/// Somebody has to change the file first. What is in it is not told.
+fn unfit(path: &Path, why: &dyn Display) -> Trouble {
+    Trouble::Hold {
+        why: format!("{}: {why}", path.display()),
+    }
 }
 
 /// Has no `Debug`: a secret is never shown.
