@@ -50,8 +50,11 @@ const WANTED: [&str; 19] = [
 ];
 
 /// What only some tests ask for, or only older kernels have as modules: since 5.17 nf_tables has its own counters.
-const WANTED_IF_PRESENT: [&str; 16] = [
+const WANTED_IF_PRESENT: [&str; 19] = [
     "iptable_raw",
+    "nf_log_ipv4",
+    "nf_log_ipv6",
+    "nf_log_syslog",
     "nft_counter",
     "nft_limit",
     "nft_log",
