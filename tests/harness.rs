@@ -151,6 +151,16 @@ impl Agent {
         })
     }
 
+    /// Starts the agent as a service manager does that listens at `socket` and has a watchdog of that interval.
+    pub(crate) fn run_as_service(socket: &Path, watchdog: Duration) -> Self {
+        Self::start("", |command, folder| {
+            run_arguments(command, folder);
+            command
+                .env("NOTIFY_SOCKET", socket)
+                .env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        })
+    }
+
     /// Starts the agent with a log that is read only until it is armed, and then by nobody.
     pub(crate) fn run_unread() -> Self {
         let mut agent = Self::run("");

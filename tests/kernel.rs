@@ -19,6 +19,7 @@ use crate::tiny_elf;
 mod doctor;
 mod failed;
 mod netfilter;
+mod notify;
 mod tamper;
 
 /// `false` for a user who cannot load programs into the kernel, which is said.

@@ -16,5 +16,6 @@ pub mod ring;
 pub mod sensor;
 pub mod shares;
 pub mod source;
+pub mod systemd;
 pub mod urgent;
 pub mod users;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 mod edits;
+mod manager;
 mod netfilter;
 mod timer;
 
@@ -16,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::edits::Edits;
+use self::manager::{Manager, Progress};
 use self::netfilter::{Netfilter, netfilter, save_state};
 use self::timer::{every, sleep_or_never, tick};
 use crate::compose::{alert_context, attach, block_on, pipeline};
@@ -33,6 +35,7 @@ use crate::host::identity::Identity;
 use crate::host::procfs::Procfs;
 use crate::host::sensor::Sight;
 use crate::host::source::Source;
+use crate::host::systemd::ServiceManager;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{Event, Running, Time};
 use crate::pipeline::firewall::finding::Finding;
@@ -79,7 +82,10 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
         let mut reconcile = every(RECONCILE_INTERVAL);
         let mut save = every(settings.state.save_interval);
         let mut heartbeat = settings.heartbeat.interval.map(every);
+        let mut look = agent.manager.look_interval().map(every);
         agent.beat(AgentState::Armed);
+        let status = agent.status();
+        agent.manager.ready(status);
         loop {
             let due = agent.pipeline.poll_timeout(clock::now());
             tokio::select! {
@@ -92,6 +98,7 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                 _ = save.tick() => save_state(&mut agent.keeper, agent.pipeline.tree(), &agent.netfilter),
                 () = agent.keeper.finished() => {}
                 () = tick(&mut heartbeat) => agent.beat(AgentState::Watching),
+                () = tick(&mut look) => agent.feed_watchdog(),
                 ready = agent.netfilter.wait() => {
                     ready.context("wait for nf_tables")?;
                     agent.hear().context("read what nf_tables says")?;
@@ -120,6 +127,9 @@ struct Agent {
     netfilter: Netfilter,
     edits: Edits,
     hasher: Hasher,
+    manager: Manager,
+    /// Drains of the rings since the start.
+    drains: u64,
     /// How alerts are shown on standard output, if they go there.
     stdout: Option<Shape>,
     context: AlertContext,
@@ -182,6 +192,8 @@ impl Agent {
             netfilter,
             edits,
             hasher,
+            manager: Manager::new(ServiceManager::of_environment()),
+            drains: 0,
             stdout: settings.alerts.stdout.then_some(shape),
             context,
             told: Told::default(),
@@ -194,6 +206,7 @@ impl Agent {
     }
 
     fn drain(&mut self) -> usize {
+        self.drains += 1;
         let Self {
             source, pipeline, ..
         } = self;
@@ -325,6 +338,10 @@ impl Agent {
         self.hear()?;
         self.tell_change_gap();
         self.tell_notices();
+        if self.manager.is_there() {
+            let status = self.status();
+            self.manager.status(status);
+        }
         let Some(counters) = self.counters() else {
             return Ok(());
         };
@@ -361,8 +378,24 @@ impl Agent {
 
     /// SIGHUP.
     fn reload(&mut self) {
+        self.manager.reloading();
         tracing::info!("certificates and secrets of the sinks are read anew");
         self.writer.reload_sinks();
+        let status = self.status();
+        self.manager.ready(status);
+    }
+
+    /// For whoever asks the service manager.
+    fn status(&self) -> String {
+        manager::status(self.alerts, self.told.execs, &self.writer.store_books())
+    }
+
+    /// The rings are drained once a second at least, when the counters are compared.
+    fn feed_watchdog(&mut self) {
+        self.manager.look(Progress {
+            drains: self.drains,
+            store_turns: self.writer.store_turns(),
+        });
     }
 
     fn accept_gap(&mut self, gap: u64, line: Vec<u8>, shown: Option<Vec<u8>>) {
@@ -480,6 +513,7 @@ impl Agent {
     /// Ends the watch, takes in what was seen until then, brings every open alert up to date and writes
     /// what waits.
     async fn stop(mut self) -> anyhow::Result<()> {
+        self.manager.stopping();
         self.source.detach().context("detach the sensor")?;
         while self.drain() > 0 {
             self.deliver();

@@ -1,6 +1,7 @@
 //! The thread that owns the store: gives each line its number, stores it, and lets the sinks have it.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub(super) struct Intake {
     told_ns: u64,
     storm: Storm,
     told_state: Arc<Mutex<StoreState>>,
+    turns: Arc<AtomicU64>,
 }
 
 /// Records in the second that runs.
@@ -78,7 +80,14 @@ impl Intake {
             told_ns: clock().boot_ns,
             storm: Storm::default(),
             told_state: Arc::new(Mutex::new(state)),
+            turns: Arc::default(),
         }
+    }
+
+    /// Rises at least once a second while the intake's thread goes on: when it waits for the disk or has ended, it
+    /// stays.
+    pub(super) fn turns(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.turns)
     }
 
     /// Stays up to date when the intake has gone to its thread.
@@ -230,6 +239,7 @@ impl Log for Intake {
     }
 
     fn tick(&mut self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
         let passed_ns = (self.clock)().boot_ns.saturating_sub(self.told_ns);
         if passed_ns >= SECOND_NS {
             self.told_ns += passed_ns / SECOND_NS * SECOND_NS;

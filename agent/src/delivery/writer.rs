@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -65,6 +66,7 @@ pub struct Writer {
     lines: Queue,
     feed: Arc<Feed>,
     state: Arc<Mutex<StoreState>>,
+    turns: Arc<AtomicU64>,
     stdout: Option<Queue>,
     clock: Clock,
 }
@@ -115,7 +117,7 @@ impl Writer {
         let next_seq = store.as_ref().map_or(1, Store::next_seq);
         let feed = Arc::new(Feed::new(place, cursors, segments, next_seq));
         let intake = Intake::new(Arc::clone(&feed), store, clock);
-        let state = intake.state();
+        let (state, turns) = (intake.state(), intake.turns());
         let lines =
             Queue::spawn("alert-store", intake, queue_lines).map_err(WriterError::Thread)?;
         for (index, mut sink) in sinks.into_iter().enumerate() {
@@ -131,6 +133,7 @@ impl Writer {
             lines,
             feed,
             state,
+            turns,
             stdout: None,
             clock,
         })
@@ -145,6 +148,11 @@ impl Writer {
     /// What became of the lines on their way to the store so far.
     pub fn line_counts(&self) -> LineCounts {
         self.lines.counts()
+    }
+
+    /// How often the store's thread came round: at least once a second, unless the disk holds it up or it has ended.
+    pub fn store_turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// What became of the lines since.

@@ -27,6 +27,11 @@ pub fn wall_minus_boot_ns(time: Time) -> i64 {
     time.wall_ns as i64 - time.boot_ns as i64
 }
 
+/// `CLOCK_MONOTONIC`, in microseconds, which the service manager compares with its own.
+pub fn monotonic_us() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC) / 1000
+}
+
 /// Whether something keeps the wall clock in step with the world (`STA_UNSYNC`, `adjtimex(2)`). `None`
 /// where the question is refused, as in some containers.
 pub fn is_synchronised() -> Option<bool> {

@@ -112,7 +112,7 @@ pub struct NetfilterBooks {
 }
 
 /// What became of the lines that were handed to the store, since the start unless said otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreBooks {
     /// Another one when the numbers may not go on where they ended.
     pub epoch: Uuid,
@@ -142,7 +142,7 @@ pub struct StoreBooks {
 }
 
 /// What became of the records of one sink, ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkBooks {
     pub name: String,
     /// Numbers that it does not have yet.
