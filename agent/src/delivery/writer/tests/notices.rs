@@ -115,9 +115,10 @@ fn a_receiver_that_says_nothing_is_left_when_the_agent_stops_and_asked_again_by_
     // It would wait for ever.
     let books = writer.shutdown(LONG * 60).store;
     assert_eq!((books.sinks[0].delivered, books.sinks[1].delivered), (0, 3));
-    drop(mute_strings);
     let (next, strings) = puppet("mute");
     drop(strings.orders);
     on(&disk, vec![next]).shutdown(LONG);
     assert_eq!(all(&strings.handed), [1, 2, 3]);
+    // Until here the first one waited.
+    drop(mute_strings);
 }
