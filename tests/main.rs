@@ -24,3 +24,4 @@ mod sinks;
 mod store;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;
+mod unit_file;

@@ -11,6 +11,7 @@ mod cmd;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod guest;
 mod setup;
 mod test;
 mod tidy;
@@ -30,6 +31,8 @@ enum Task {
     Ebpf(ebpf::Options),
     /// Boot other kernels and run the kernel tests in each
     Vm(vm::Options),
+    /// Install the service in a Debian that systemd has booted, and check it there
+    Guest(guest::Options),
     /// Fuzz the decoders
     Fuzz(fuzz::Options),
     /// Measure what the agent costs, and how fast its pipeline is
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Ebpf(options) => ebpf::run(&options),
         Task::Vm(options) => vm::run(&options),
+        Task::Guest(options) => guest::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::BenchWorker(options) => bench::worker::run(&options),

@@ -85,6 +85,14 @@ pub(crate) const SYSLOG_NG: Need = Need::Unpacked {
     program: "usr/sbin/syslog-ng",
     packages: &["syslog-ng-core"],
 };
+pub(crate) const DEBOOTSTRAP: Need = Need::Program {
+    program: "debootstrap",
+    package: "debootstrap",
+};
+pub(crate) const NSPAWN: Need = Need::Program {
+    program: "systemd-nspawn",
+    package: "systemd-container",
+};
 /// The other observers that `bench` compares with.
 pub(crate) const PEERS: &[Need] = &[
     Need::Program {

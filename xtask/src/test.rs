@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::setup;
 use crate::vm::Series;
-use crate::{cmd, ebpf, fuzz, tidy, vm};
+use crate::{cmd, ebpf, fuzz, guest, tidy, vm};
 
 /// What a guest without hardware support takes too long for: half a minute for a test. As filters of the test
 /// harness.
@@ -91,7 +91,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         left_out.push("parity over a million execs: 40,000 were compared");
     }
     if options.quick {
-        left_out.push("the kernel object rebuilt from source; licences; fuzzing; other kernels");
+        left_out.push(
+            "the kernel object rebuilt from source; the service in a guest; licences; fuzzing; other kernels",
+        );
     } else {
         step("kernel object from source", || {
             match ebpf::verify(install)? {
@@ -101,6 +103,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                     kernel_tests(Some(&other))
                 }
             }
+        })?;
+        step("the service in a guest that systemd has booted", || {
+            guest::check(install)
         })?;
         step("licences and sources of dependencies", || {
             setup::ensure(&[setup::CARGO_DENY], install)?;

@@ -171,6 +171,26 @@ impl<'d> Section<'d> {
         })
     }
 
+    /// The same, and a problem does not show what was found.
+    pub(super) fn secret(
+        &mut self,
+        key: &'static str,
+        expected: impl Display,
+        fits: impl FnOnce(&str) -> bool,
+    ) -> Option<Written<String>> {
+        self.known.push(key);
+        let value = self.table.get(key)?;
+        let origin = self.origin_of(key, value.span());
+        let text = value.get_ref().as_str().filter(|text| fits(text));
+        if text.is_none() {
+            let expected = expected.to_string();
+            let found = "another one, which is not shown".to_owned();
+            self.report(&origin, Fault::Unfit { expected, found });
+        }
+        let value = text?.to_owned();
+        Some(Written { value, origin })
+    }
+
     /// One of a few words.
     pub(super) fn choice<T: Copy>(
         &mut self,

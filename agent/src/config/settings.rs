@@ -34,11 +34,14 @@ const STORE_AGE_S: u64 = 7 * 86_400;
 const KEEP_DELIVERED_S: u64 = 86_400;
 const BURST: u32 = 16;
 const REFILL_S: u64 = 60;
-/// An option or a variable that is named after a secret; a header with one; a password in a URL.
-const REDACTED: [&str; 3] = [
-    r"(?i)(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)(?:=|:| +)([^\s;|&]+)",
-    r"(?i)authorization: *(?:basic|bearer|splunk|apikey) +([^\s;|&]+)",
-    r"://[^/\s:@]*:([^/\s@]+)@",
+/// An option, a variable, a key of JSON that are named after a secret; a header with one; a password in a URL. No value
+/// begins where a shell would run something: what is run is evidence.
+const REDACTED: [&str; 5] = [
+    r#"(?i)(?:^|[\s"'])--?[a-z0-9_-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)[a-z0-9_-]*(?:=|[ \t]+)(?:"([^"]*)"|'([^']*)'|([^\s"'$;&|-][^\s"'$;&|]*))"#,
+    r#"(?i)(?:^|[\s;"'])[a-z0-9_]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)=(?:"([^"]*)"|'([^']*)'|([^\s"'$;&|-][^\s"'$;&|]*))"#,
+    r#"(?i)"[a-z0-9_-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)"\s*:\s*"([^"]*)""#,
+    r#"(?i)authorization: *(?:basic|bearer|splunk|apikey) +([^\s"';|&]+)"#,
+    r#"://[^/\s:@]*:([^/\s@]+)@"#,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -54,7 +54,7 @@ fn an_empty_file_means_the_defaults() {
     } = settings("");
     assert_eq!(store, store::DEFAULTS);
     assert_eq!((filters, sinks, labels.len()), (vec![], vec![], 0));
-    assert_eq!((redaction.patterns.len(), repeats.burst), (3, 16));
+    assert_eq!((redaction.patterns.len(), repeats.burst), (5, 16));
     assert_eq!(heartbeat.interval, Some(Duration::from_secs(60)));
     assert_eq!(
         sensor,

@@ -297,6 +297,14 @@ impl Feed {
                     let first = segment.first_seq.max(cursor.seq + 1);
                     let lost = (segment.last_seq + 1).saturating_sub(first);
                     cursor.drop_records(first, segment.last_seq, lost);
+                    let sink = cursor.sink.clone();
+                    tracing::error!(
+                        sink,
+                        segment = segment.file_name(),
+                        lost,
+                        "it is not there any more"
+                    );
+                    self.notices().dropped(&sink, first, segment.last_seq, lost);
                 }
                 Err(error) if ahead.failures + 1 < READ_ATTEMPTS => {
                     let doubled = READ_RETRY_AFTER * (1 << ahead.failures);
@@ -314,7 +322,10 @@ impl Feed {
                     let lost = segment.last_seq.saturating_sub(cursor.seq);
                     tracing::error!(segment = segment.file_name(), %error, lost, "cannot be read: passed over");
                     cursor.damaged += lost;
+                    let first = cursor.seq + 1;
                     cursor.seq = cursor.seq.max(segment.last_seq);
+                    let sink = cursor.sink.clone();
+                    self.notices().dropped(&sink, first, segment.last_seq, lost);
                 }
             }
         }

@@ -36,6 +36,8 @@ impl Redaction {
         let compile = |pattern: &String| {
             let built = RegexBuilder::new(pattern)
                 .size_limit(PATTERN_BYTES_MAX)
+                // Command lines are bytes: one that is no UTF-8 must not end a match.
+                .unicode(false)
                 .build();
             built.map_err(|reason| PatternError {
                 pattern: pattern.clone(),
@@ -101,7 +103,7 @@ impl Redaction {
     }
 
     /// How many places were masked.
-    fn mask(&self, text: &mut [u8]) -> u64 {
+    pub fn mask(&self, text: &mut [u8]) -> u64 {
         let mut places = 0;
         for pattern in &self.patterns {
             let secrets = secrets(pattern, text);
@@ -205,7 +207,7 @@ mod tests {
         fn masking_changes_no_length_and_masks_nothing_twice(
             mut text in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
-            let redaction = redaction(&["a(.)", "(?-u)[\\x80-\\xff]+", "x*"]);
+            let redaction = redaction(&["a(.)", "[\\x80-\\xff]+", "x*"]);
             let bytes = text.len();
             redaction.mask(&mut text);
             prop_assert_eq!(text.len(), bytes);

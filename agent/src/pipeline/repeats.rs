@@ -1,8 +1,9 @@
 //! Repeat control: a storm of alerts becomes a few of them and a summary that counts the others.
 //!
-//! Alerts and findings that are of one rule, one severity and one culprit have a bucket of tokens: each new one takes
-//! one, and they come back with time. Without a token it is withheld, with all its revisions, until its severity
-//! rises. What was withheld is told as "N more", under one id while the storm lasts. Updates of what was told are not
+//! Alerts and findings that are of one rule, one severity, one user and one culprit have a bucket of tokens: each new
+//! one takes one, and they come back with time. Without a token it is withheld, and so are its revisions until there is
+//! one: nobody can empty the bucket of another user, and what goes on is told in the end. What was withheld is told as
+//! "N more", at once and then once a minute, under one id while the storm lasts. Updates of what was told are not
 //! withheld: they come at growing intervals.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +18,8 @@ use super::firewall::finding::Finding;
 
 /// Buckets at once. Beyond, culprits share one for each rule and severity.
 const BUCKETS_MAX: usize = 1024;
-/// Withheld alerts whose later revisions are recognised.
-const WITHHELD_MAX: usize = 8192;
+/// Withheld alerts of one storm whose later revisions are recognised; those of others are told.
+const WITHHELD_MAX: usize = 1024;
 /// Ids that a summary lists.
 const IDS_MAX: usize = 16;
 /// Between two lines of one summary.
@@ -83,6 +84,7 @@ struct Line<'a> {
     is_finding: bool,
     title: &'a str,
     culprit: Option<&'a [u8]>,
+    user: &'a str,
     dest: &'a str,
     time: Time,
 }
@@ -91,6 +93,7 @@ struct Line<'a> {
 struct Key {
     what: Arc<str>,
     severity: Severity,
+    user: Arc<str>,
     culprit: Option<Arc<[u8]>>,
 }
 
@@ -105,6 +108,8 @@ struct Bucket {
 #[derive(Debug)]
 struct Storm {
     summary: Summary,
+    /// Ids of which nothing was told yet.
+    withheld: BTreeSet<Uuid>,
     told_ns: Option<u64>,
     touched_ns: u64,
     grew: bool,
@@ -115,7 +120,6 @@ pub(super) struct Repeats {
     /// `None`: everything is told.
     limits: Option<RepeatLimits>,
     buckets: BTreeMap<Key, Bucket>,
-    withheld: BTreeSet<(Uuid, Severity)>,
     due: Vec<Summary>,
     lines: u64,
 }
@@ -142,6 +146,7 @@ impl Repeats {
             is_finding: false,
             title: &alert.rule.name,
             culprit: Some(&alert.key.parent_process_path),
+            user: &alert.key.user,
             dest: &alert.key.dest,
             time: alert.last_seen,
         })
@@ -156,6 +161,7 @@ impl Repeats {
             is_finding: true,
             title: finding.kind.title(),
             culprit: finding.origin.exe.as_deref(),
+            user: finding.user.as_deref().unwrap_or_default(),
             dest: finding.dest.as_deref().unwrap_or("unknown"),
             time: finding.last_seen,
         })
@@ -165,31 +171,37 @@ impl Repeats {
         let Some(limits) = self.limits else {
             return true;
         };
-        let was_withheld = self.was_withheld(line);
-        if !line.is_first && !was_withheld {
+        if !line.is_first && !self.was_withheld(line) {
             return true;
         }
-        let bucket = self.bucket(line, limits);
-        // What was withheld stays so at this severity: half a story is told by nobody.
-        let is_new = !self.withheld.contains(&(line.id, line.severity));
-        let bucket = self.buckets.get_mut(&bucket).expect("made a moment ago");
-        if is_new && bucket.take(line.time.boot_ns, limits) {
-            self.withheld.retain(|(id, _)| *id != line.id);
+        let key = self.bucket(line, limits);
+        let bucket = self.buckets.get_mut(&key).expect("made a moment ago");
+        if bucket.take(line.time.boot_ns, limits) {
+            for storm in self.storms_mut() {
+                storm.withheld.remove(&line.id);
+            }
             return true;
         }
-        bucket.withhold(line, is_new);
+        bucket.withhold(line);
         self.lines += 1;
-        if self.withheld.len() < WITHHELD_MAX {
-            self.withheld.insert((line.id, line.severity));
-        }
         false
     }
 
-    /// At whatever severity.
+    /// At whatever severity, in a storm that is not over.
     fn was_withheld(&self, line: &Line<'_>) -> bool {
-        let from = (line.id, Severity::Informational);
-        let to = (line.id, Severity::Critical);
-        self.withheld.range(from..=to).next().is_some()
+        let storms = self
+            .buckets
+            .values()
+            .filter_map(|bucket| bucket.storm.as_ref());
+        storms
+            .into_iter()
+            .any(|storm| storm.withheld.contains(&line.id))
+    }
+
+    fn storms_mut(&mut self) -> impl Iterator<Item = &mut Storm> {
+        self.buckets
+            .values_mut()
+            .filter_map(|bucket| bucket.storm.as_mut())
     }
 
     /// The key of its bucket, which is there.
@@ -197,6 +209,7 @@ impl Repeats {
         let mut key = Key {
             what: line.what.into(),
             severity: line.severity,
+            user: line.user.into(),
             culprit: line.culprit.map(Arc::from),
         };
         if !self.buckets.contains_key(&key) && self.buckets.len() >= BUCKETS_MAX {
@@ -276,14 +289,20 @@ impl Bucket {
         self.storm.is_none() && self.tokens == limits.burst
     }
 
-    fn withhold(&mut self, line: &Line<'_>, is_new: bool) {
+    fn withhold(&mut self, line: &Line<'_>) {
         let storm = self.storm.get_or_insert_with(|| Storm::begin(line));
         let Storm {
             summary,
+            withheld,
             touched_ns,
             grew,
             ..
         } = storm;
+        let has_room = withheld.len() < WITHHELD_MAX;
+        let is_new = match has_room {
+            true => withheld.insert(line.id),
+            false => !withheld.contains(&line.id),
+        };
         summary.lines += 1;
         summary.last_seen = summary.last_seen.max(line.time);
         if is_new {
@@ -323,6 +342,7 @@ impl Storm {
                 lines: 0,
                 ids: Vec::new(),
             },
+            withheld: BTreeSet::new(),
             told_ns: None,
             touched_ns: line.time.boot_ns,
             grew: false,
@@ -334,8 +354,8 @@ impl Storm {
     }
 
     fn due_ns(&self) -> u64 {
-        let since = self.told_ns.unwrap_or(self.summary.first_seen.boot_ns);
-        let update = since.saturating_add(SUMMARY_INTERVAL_NS);
+        let told = self.told_ns;
+        let update = told.map_or(0, |told| told.saturating_add(SUMMARY_INTERVAL_NS));
         match self.grew {
             true => update.min(self.closes_ns()),
             false => self.closes_ns(),

@@ -307,7 +307,7 @@ fn read_syslog(section: &mut Section<'_>) -> Option<SyslogSettings> {
 }
 
 fn read_hec(section: &mut Section<'_>) -> Option<HecSettings> {
-    let endpoint = read_endpoint(section);
+    let endpoint = server(read_endpoint(section, true));
     let token = read_secret(section, "token", "token_file");
     if token.is_none() && !section.has_any(["token", "token_file"]) {
         section.require("token_file", "an absolute path");
@@ -336,7 +336,7 @@ fn read_hec(section: &mut Section<'_>) -> Option<HecSettings> {
 fn read_otlp(section: &mut Section<'_>) -> Option<OtlpSettings> {
     let token = read_secret(section, "token", "token_file");
     Some(OtlpSettings {
-        endpoint: read_endpoint(section)?,
+        endpoint: read_endpoint(section, true)?,
         token,
     })
 }
@@ -351,7 +351,7 @@ fn read_http(section: &mut Section<'_>, format: Option<Format>) -> Option<HttpSe
         Some(section.choice(key, &bodies)?.value)
     });
     Some(HttpSettings {
-        endpoint: read_endpoint(section)?,
+        endpoint: read_endpoint(section, false)?,
         token,
         body: body?,
     })
@@ -374,13 +374,14 @@ fn read_elastic(section: &mut Section<'_>) -> Option<ElasticSettings> {
         }
     };
     Some(ElasticSettings {
-        endpoint: read_endpoint(section)?,
+        endpoint: server(read_endpoint(section, true))?,
         index: index?,
         credentials,
     })
 }
 
-fn read_endpoint(section: &mut Section<'_>) -> Option<Endpoint> {
+/// `gzip`: whether receivers of that kind take compressed bodies.
+fn read_endpoint(section: &mut Section<'_>, gzip: bool) -> Option<Endpoint> {
     let told = "a URL, as \"https://siem.example.net:8088\"";
     section.require("url", told);
     let url = section.text("url", told, |url| {
@@ -392,7 +393,7 @@ fn read_endpoint(section: &mut Section<'_>) -> Option<Endpoint> {
             && url.bytes().all(|byte| byte.is_ascii_graphic())
     });
     let proxied = "a URL, as \"http://proxy.example.net:3128\"";
-    let proxy = section.text("proxy", proxied, |url| {
+    let proxy = section.secret("proxy", proxied, |url| {
         url.len() <= URL_BYTES_MAX
             && url
                 .strip_prefix("http://")
@@ -401,7 +402,7 @@ fn read_endpoint(section: &mut Section<'_>) -> Option<Endpoint> {
     });
     let tls = read_tls(section);
     let timeout = read_seconds(section, "timeout_s", TIMEOUT_S, 1..=600);
-    let gzip = or_default(section, "gzip", true, read_boolean);
+    let gzip = or_default(section, "gzip", gzip, read_boolean);
     let headers = or_default(section, "headers", Vec::new(), |section, key| {
         let texts = section.texts(
             key,
@@ -420,13 +421,20 @@ fn read_endpoint(section: &mut Section<'_>) -> Option<Endpoint> {
         )
     });
     Some(Endpoint {
-        url: url?.value.trim_end_matches('/').to_owned(),
+        url: url?.value,
         proxy: proxy.map(|proxy| proxy.value),
         tls: tls?,
         timeout: timeout?,
         gzip: gzip?,
         headers: headers?,
     })
+}
+
+/// Where paths are put behind the URL.
+fn server(endpoint: Option<Endpoint>) -> Option<Endpoint> {
+    let endpoint = endpoint?;
+    let url = endpoint.url.trim_end_matches('/').to_owned();
+    Some(Endpoint { url, ..endpoint })
 }
 
 /// RFC 9110, sections 5.1 and 5.5, as far as anybody needs it.
@@ -471,7 +479,7 @@ fn read_secret(
     file_key: &'static str,
 ) -> Option<Secret> {
     let file = absolute_path(section, file_key);
-    let inline = section.text(inline_key, "a text of visible characters", |text| {
+    let inline = section.secret(inline_key, "a text of visible characters", |text| {
         text.len() <= TEXT_BYTES_MAX
             && !text.is_empty()
             && text.bytes().all(|byte| byte.is_ascii_graphic())

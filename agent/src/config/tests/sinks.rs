@@ -7,6 +7,7 @@ use crate::config::{
     SyslogTransport,
 };
 use crate::pipeline::alert::Severity;
+use crate::pipeline::redact::Redaction;
 
 use super::*;
 
@@ -150,7 +151,7 @@ patterns = ["("]
         expect![[r#"
             c.toml:3: key `sinks.name`: expected a name of 1 to 32 lower-case letters, digits and `-`, other than "file", found "File"
             c.toml:5: key `sinks.url`: expected a URL, as "https://siem.example.net:8088", found "splunk:8088"
-            c.toml:6: key `sinks.token`: expected a text of visible characters, found "a b"
+            c.toml:6: key `sinks.token`: expected a text of visible characters, found another one, which is not shown
             c.toml:7: key `sinks.ack`: expected one of "auto", "never", found "always"
             c.toml:8: key `sinks.ack_window_s`: expected a whole number from 10 to 86400, found 1
             c.toml:9: key `sinks.headers`: expected a header, as "X-Tenant: gateway", found "X Y: z"
@@ -198,4 +199,46 @@ fn labels_are_texts_by_name_and_patterns_take_the_place_of_the_built_in_ones() {
     let labels: Vec<_> = settings.labels.into_iter().collect();
     assert_eq!(labels, [("env".to_owned(), "prod".to_owned())]);
     assert_eq!(settings.redaction.patterns, [""; 0]);
+}
+
+#[test]
+fn the_built_in_patterns_mask_secrets_and_no_evidence() {
+    let redaction = Redaction::compile(&settings("").redaction.patterns).unwrap();
+    let masked = |text: &[u8]| {
+        let mut bytes = text.to_vec();
+        redaction.mask(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    for (text, expected) in [
+        ("x --password=p4ss y", "x --password=**** y"),
+        ("x --db-password p4ss y", "x --db-password **** y"),
+        (
+            "sh -c x --password \"my pass\" y",
+            "sh -c x --password \"*******\" y",
+        ),
+        ("env PGPASSWORD=a,b psql", "env PGPASSWORD=*** psql"),
+        (
+            "curl -d {\"api_key\": \"k1\"}",
+            "curl -d {\"api_key\": \"**\"}",
+        ),
+        (
+            "curl -H Authorization: Bearer abc z",
+            "curl -H Authorization: Bearer *** z",
+        ),
+        ("git clone https://u:pw@h/x", "git clone https://u:**@h/x"),
+        // What is run, or opened, stays to be seen.
+        ("token=$(iptables -F) x", "token=$(iptables -F) x"),
+        ("sh -c secret=a; iptables -F", "sh -c secret=*; iptables -F"),
+        (
+            "iptables -m comment --comment token --dport=22",
+            "iptables -m comment --comment token --dport=22",
+        ),
+        (
+            "iptables --token --dport=22 -j ACCEPT",
+            "iptables --token --dport=22 -j ACCEPT",
+        ),
+    ] {
+        assert_eq!(masked(text.as_bytes()), expected);
+    }
+    assert_eq!(masked(b"--password=p\xe4ss x"), "--password=**** x");
 }

@@ -133,7 +133,9 @@ fn trouble(item: &Item, answer: &Answer) -> Option<Trouble> {
         // Of the index, and not of the event: it is missing, or closed to us.
         401 | 403 | 404 => Some(Trouble::Hold { why }),
         408 | 429 => Some(answer.busy(why)),
-        400..=499 => Some(Trouble::Poison { why }),
+        // Of the document.
+        400 | 413 | 422 => Some(Trouble::Poison { why }),
+        400..=499 => Some(Trouble::Hold { why }),
         _ => Some(answer.busy(why)),
     }
 }

@@ -23,6 +23,7 @@ fn line(id: u128, revision: u32, severity: Severity, second: u64) -> Line<'stati
         is_finding: true,
         title: "Opened",
         culprit: Some(b"/tmp/x"),
+        user: "root",
         dest: "gateway",
         time: at(second),
     }
@@ -37,10 +38,9 @@ fn a_storm_becomes_a_few_and_a_count() {
     let mut repeats = Repeats::new(LIMITS);
     let told = (0..44).filter(|id| repeats.admits(&line(*id, 0, Severity::High, 10)));
     assert_eq!(told.count(), 3);
-    repeats.handle_timeout(at(69));
-    assert_eq!(summaries(&mut repeats), []);
-    assert_eq!(repeats.poll_timeout(at(69)), Some(Duration::from_secs(1)));
-    repeats.handle_timeout(at(70));
+    // The first of them is told of at once.
+    assert_eq!(repeats.poll_timeout(at(10)), Some(Duration::ZERO));
+    repeats.handle_timeout(at(10));
     let [summary] = &*summaries(&mut repeats) else {
         panic!("one summary");
     };
@@ -53,7 +53,7 @@ fn a_storm_becomes_a_few_and_a_count() {
     // One token came back; the next is withheld again, and the summary goes on under its id.
     assert!(repeats.admits(&line(100, 0, Severity::High, 70)));
     assert!(!repeats.admits(&line(101, 0, Severity::High, 71)));
-    repeats.handle_timeout(at(130));
+    repeats.handle_timeout(at(71));
     let [second] = &*summaries(&mut repeats) else {
         panic!("one summary");
     };
@@ -80,14 +80,15 @@ fn updates_of_what_was_told_are_told_and_those_of_what_was_not_are_not() {
     }
     assert!(repeats.admits(&line(0, 1, Severity::Low, 1)));
     assert!(!repeats.admits(&line(3, 1, Severity::Low, 1)));
-    // A token that came back is for the next, not for the rest of a story.
-    assert!(!repeats.admits(&line(3, 2, Severity::Low, 100)));
+    // A token that came back tells the rest of a story, too: it has all that was found.
+    assert!(repeats.admits(&line(3, 2, Severity::Low, 100)));
+    assert!(repeats.admits(&line(3, 3, Severity::Low, 101)));
     repeats.flush(at(100));
     let [summary] = &*summaries(&mut repeats) else {
         panic!("one summary");
     };
-    assert_eq!((summary.withheld, summary.lines), (1, 3));
-    assert_eq!(repeats.lines_withheld(), 3);
+    assert_eq!((summary.withheld, summary.lines), (1, 2));
+    assert_eq!(repeats.lines_withheld(), 2);
     repeats.flush(at(101));
     assert_eq!(summaries(&mut repeats), []);
 }
@@ -102,6 +103,42 @@ fn what_gets_worse_is_told() {
     assert!(repeats.admits(&line(3, 2, Severity::Critical, 2)));
     // And others of that culprit are not told for it.
     assert!(!repeats.admits(&line(4, 0, Severity::Low, 2)));
+}
+
+#[test]
+fn nobody_empties_the_bucket_of_another_user() {
+    let mut repeats = Repeats::new(LIMITS);
+    for id in 0..100 {
+        let line = Line {
+            user: "nobody",
+            ..line(id, 0, Severity::Medium, 0)
+        };
+        repeats.admits(&line);
+    }
+    assert!(repeats.admits(&line(200, 0, Severity::Medium, 0)));
+}
+
+#[test]
+fn what_is_remembered_ends_with_the_storm() {
+    let mut repeats = Repeats::new(LIMITS);
+    for id in 0..10_000 {
+        repeats.admits(&line(id, 0, Severity::Low, 0));
+    }
+    let storms = repeats
+        .buckets
+        .values()
+        .filter_map(|bucket| bucket.storm.as_ref());
+    assert_eq!(
+        storms.map(|storm| storm.withheld.len()).sum::<usize>(),
+        WITHHELD_MAX
+    );
+    repeats.handle_timeout(at(1000));
+    assert!(
+        repeats
+            .buckets
+            .values()
+            .all(|bucket| bucket.storm.is_none())
+    );
 }
 
 #[test]

@@ -14,8 +14,9 @@ use crate::delivery::sinks::{Message, Transport};
 
 /// What is sent before it is waited for, unless one message is longer.
 const PORTION_BYTES_MAX: usize = 64 * 1024;
-/// What was delivered last is kept for a receiver that had not read it; at least the last portion.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// What was delivered last is kept for a receiver that had not read it; at least the last portion. A receiver's kernel
+/// may hold more (`net.ipv4.tcp_rmem`: up to 6 MiB); but what is kept is sent again after each reset.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Where a message ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,7 +171,10 @@ impl Transport for Stream {
     }
 
     fn reload(&mut self) {
-        self.connection = None;
+        // One that has ended in the meantime says so now or never.
+        if self.still_open().is_some() {
+            self.connection = None;
+        }
     }
 
     fn answer(&self) -> Option<String> {
