@@ -40,7 +40,8 @@ pub fn check(data: &[u8]) {
     let last = after.last().map_or(0, |(seq, _)| *seq);
     assert!(next_seq > last, "{next_seq} was given already");
     let (again, counts) = reopen(folder.path(), &SETTINGS).expect("it was opened before");
-    assert!(again >= next_seq);
+    // Numbers that only damaged lines may have had are free again, under another epoch.
+    assert!(again > last, "{again} was given already");
     assert_eq!(counts.torn, 0, "a tail is cut once");
     assert_eq!(records(folder.path()), after);
 }
