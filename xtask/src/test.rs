@@ -11,7 +11,9 @@ use crate::{cmd, ebpf, fuzz, guest, tidy, vm};
 
 /// What a guest without hardware support takes too long for: half a minute for a test. As filters of the test
 /// harness.
-const LONG_IN_GUESTS: [&str; 4] = [
+const LONG_IN_GUESTS: [&str; 5] = [
+    // A watchdog of two seconds: a guest may be slower than that.
+    "kernel::notify",
     "kernel::evasions",
     "kernel::flood",
     "kernel::netfilter",
@@ -104,9 +106,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                 }
             }
         })?;
-        step("the service in a guest that systemd has booted", || {
-            guest::check(install)
-        })?;
+        if options.full {
+            step("the service in a guest that systemd has booted", || {
+                guest::check(install)
+            })?;
+        } else {
+            left_out.push("the service in a guest that systemd has booted: cargo xtask guest");
+        }
         step("licences and sources of dependencies", || {
             setup::ensure(&[setup::CARGO_DENY], install)?;
             let deny = cmd::find("cargo-deny").context("find cargo-deny")?;
