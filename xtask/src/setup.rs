@@ -85,6 +85,10 @@ pub(crate) const SYSLOG_NG: Need = Need::Unpacked {
     program: "usr/sbin/syslog-ng",
     packages: &["syslog-ng-core"],
 };
+pub(crate) const SYSTEMD_ANALYZE: Need = Need::Program {
+    program: "systemd-analyze",
+    package: "systemd",
+};
 pub(crate) const DEBOOTSTRAP: Need = Need::Program {
     program: "debootstrap",
     package: "debootstrap",

@@ -46,6 +46,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             setup::BUSYBOX,
             setup::IPROUTE,
             setup::UNSHARE,
+            setup::SYSTEMD_ANALYZE,
             setup::PIP,
             setup::RSYSLOG,
             setup::SYSLOG_NG,
