@@ -19,9 +19,9 @@ mod procfs;
 mod receivers;
 mod receivers_otlp;
 mod replay;
+mod service;
 mod siem;
 mod sinks;
 mod store;
 #[path = "stub/tiny_elf.rs"]
 mod tiny_elf;
-mod unit_file;

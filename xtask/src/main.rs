@@ -31,7 +31,7 @@ enum Task {
     Ebpf(ebpf::Options),
     /// Boot other kernels and run the kernel tests in each
     Vm(vm::Options),
-    /// Install the service in a Debian that systemd has booted, and check it there
+    /// Boot a guest with a real systemd and try the service in it
     Guest(guest::Options),
     /// Fuzz the decoders
     Fuzz(fuzz::Options),

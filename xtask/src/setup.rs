@@ -59,6 +59,22 @@ pub(crate) const UNSHARE: Need = Need::Program {
     program: "unshare",
     package: "util-linux",
 };
+pub(crate) const NSENTER: Need = Need::Program {
+    program: "nsenter",
+    package: "util-linux",
+};
+pub(crate) const SYSTEMD_ANALYZE: Need = Need::Program {
+    program: "systemd-analyze",
+    package: "systemd",
+};
+pub(crate) const NSPAWN: Need = Need::Program {
+    program: "systemd-nspawn",
+    package: "systemd-container",
+};
+pub(crate) const DEBOOTSTRAP: Need = Need::Program {
+    program: "debootstrap",
+    package: "debootstrap",
+};
 pub(crate) const QEMU: Need = Need::Program {
     program: "qemu-system-x86_64",
     package: "qemu-system-x86",
@@ -84,18 +100,6 @@ pub(crate) const SYSLOG_NG: Need = Need::Unpacked {
     folder: "syslog-ng",
     program: "usr/sbin/syslog-ng",
     packages: &["syslog-ng-core"],
-};
-pub(crate) const SYSTEMD_ANALYZE: Need = Need::Program {
-    program: "systemd-analyze",
-    package: "systemd",
-};
-pub(crate) const DEBOOTSTRAP: Need = Need::Program {
-    program: "debootstrap",
-    package: "debootstrap",
-};
-pub(crate) const NSPAWN: Need = Need::Program {
-    program: "systemd-nspawn",
-    package: "systemd-container",
 };
 /// The other observers that `bench` compares with.
 pub(crate) const PEERS: &[Need] = &[
