@@ -249,7 +249,7 @@ impl Settings {
         });
         let of_sinks = self.sinks.iter().flat_map(|sink| {
             let Written { value, origin } = sink;
-            let whys = sinks::doubts(value).into_iter();
+            let whys = sinks::doubts(value, &rule.spec.identity.name).into_iter();
             whys.map(move |why| Doubt {
                 origin: Some(origin.clone()),
                 of: format!("sink {:?}", value.name),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::pipeline::alert::Severity;
+use crate::pipeline::firewall::finding::FindingKind;
 
 pub(super) use read::read_sinks;
 
@@ -199,6 +200,18 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
 }
 
+impl Endpoint {
+    /// Scheme, host and port: in the rest of the URL there may be a secret.
+    pub fn server(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        format!("{scheme}://{host}")
+    }
+}
+
 /// A secret, or the file that has it: read before each connection, without the whitespace at its end.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -284,9 +297,33 @@ pub enum ElasticCredentials {
     },
 }
 
-/// What speaks against a sink that is written as it may be.
-pub(super) fn doubts(sink: &SinkSettings) -> Vec<String> {
-    let (endpoint, secret) = match &sink.destination {
+/// What speaks against a sink that is written as it may be; the analytic has that name.
+pub(super) fn doubts(sink: &SinkSettings, rule: &str) -> Vec<String> {
+    let mut doubts = of_selection(&sink.selection, rule);
+    doubts.extend(of_destination(&sink.destination));
+    doubts
+}
+
+fn of_selection(selection: &Selection, rule: &str) -> Vec<String> {
+    let Selection { kinds, rules, .. } = selection;
+    let is_known =
+        |name: &str| name == rule || FindingKind::ALL.iter().any(|kind| kind.as_str() == name);
+    let unknown = rules.iter().filter(|name| !is_known(name));
+    let mut doubts: Vec<String> = unknown
+        .map(|name| format!("`rules` has {name:?}, which is no rule and no finding"))
+        .collect();
+    let tells = |kind| kinds.contains(&kind);
+    if (tells(EventKind::Alert) || tells(EventKind::Finding)) && !tells(EventKind::Summary) {
+        doubts.push(
+            "`kinds` is without \"summary\": what of a storm is not told one by one, it never hears of"
+                .to_owned(),
+        );
+    }
+    doubts
+}
+
+fn of_destination(destination: &Destination) -> Vec<String> {
+    let (endpoint, secret) = match destination {
         Destination::Hec(hec) => (&hec.endpoint, Some(&hec.token)),
         Destination::Otlp(otlp) => (&otlp.endpoint, otlp.token.as_ref()),
         Destination::Http(http) => (&http.endpoint, http.token.as_ref()),

@@ -12,7 +12,7 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::Group;
+use nix::unistd::{Group, geteuid};
 use thiserror::Error;
 
 use super::queue::Chain;
@@ -149,7 +149,7 @@ fn open_or_create(path: &Path, group: &str) -> Result<File, LocalLogError> {
             .mode(FILE_MODE_AT_FIRST)
             .open(path)
         {
-            Ok(file) => return hand_to_group(file, path, group),
+            Ok(file) => return hand_over(file, path, group),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_directory(path, group)?;
@@ -185,8 +185,9 @@ fn regular(file: File, path: &Path) -> Result<File, LocalLogError> {
     }
 }
 
-/// A file just created gets its group and mode, and its name is made to last.
-fn hand_to_group(file: File, path: &Path, group: &str) -> Result<File, LocalLogError> {
+/// A file just created gets its owner, its group and its mode, and its name is made to last.
+fn hand_over(file: File, path: &Path, group: &str) -> Result<File, LocalLogError> {
+    give_to_owner(&file, path);
     give_to_group(&file, path, group);
     file.set_permissions(Permissions::from_mode(FILE_MODE))
         .map_err(|source| LocalLogError::Open {
@@ -228,6 +229,19 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
+/// Root creates files for an agent that is another user, as when an operator drains the spool or tries a sink: the
+/// directory is the agent's.
+fn give_to_owner(file: &File, path: &Path) {
+    let directory = directory_of(path);
+    let given = fs::metadata(directory).and_then(|directory| match directory.uid() {
+        owner if geteuid().is_root() && owner != 0 => fchown(file, Some(owner), None),
+        _ => Ok(()),
+    });
+    if let Err(error) = given {
+        tracing::warn!(path = %path.display(), %error, "cannot be given to the owner of its directory");
+    }
+}
+
 /// Not every host has the group, and not every agent may give a file away; the alerts matter more.
 fn give_to_group(file: &File, path: &Path, group: &str) {
     let Ok(Some(found)) = Group::from_name(group) else {
@@ -244,7 +258,7 @@ mod tests {
 
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
     use nix::sys::stat::Mode;
-    use nix::unistd::{geteuid, mkfifo};
+    use nix::unistd::mkfifo;
     use tempfile::{TempDir, tempdir};
 
     use super::*;
@@ -277,6 +291,21 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    /// As when an operator drains the spool of an agent that is another user.
+    #[test]
+    fn what_root_creates_belongs_to_the_owner_of_the_directory() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: without root nothing is given away");
+            return;
+        }
+        const OWNER: u32 = 4711;
+        let folder = tempdir().unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(OWNER), None).unwrap();
+        let path = folder.path().join("alerts.jsonl");
+        LocalLog::open(&path, "nobody knows it").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), OWNER);
     }
 
     #[test]

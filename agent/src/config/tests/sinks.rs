@@ -242,3 +242,39 @@ fn the_built_in_patterns_mask_secrets_and_no_evidence() {
     }
     assert_eq!(masked(b"--password=p\xe4ss x"), "--password=**** x");
 }
+
+#[test]
+fn of_a_url_only_the_server_is_shown() {
+    for (url, shown) in [
+        ("https://siem.example.net", "https://siem.example.net"),
+        ("https://a:hush@[::1]:8088/x", "https://[::1]:8088"),
+        (
+            "http://hooks.example.net/hush?key=hush",
+            "http://hooks.example.net",
+        ),
+        ("https://a@b@c?hush", "https://c"),
+        ("http://h?code=a@b", "http://h"),
+    ] {
+        let lines = format!("type = \"http\"\nurl = {url:?}\n");
+        let Destination::Http(http) = sink(&lines).destination else {
+            panic!("{url}");
+        };
+        assert_eq!(http.endpoint.server(), shown);
+    }
+}
+
+#[test]
+fn a_choice_of_events_that_chooses_less_than_it_seems_is_doubted() {
+    let doubts = |lines: &str| {
+        let text = format!("[[sinks]]\nname = \"j\"\ntype = \"journald\"\n{lines}");
+        let doubts = settings(&text).doubts(0).into_iter();
+        doubts.map(|doubt| doubt.to_string()).collect::<Vec<_>>()
+    };
+    let named = "rules = [\"accept-opened\", \"Linux Iptables Firewall Modification\"]\n";
+    assert_eq!(doubts(named), [""; 0]);
+    assert_eq!(doubts("kinds = [\"alert\", \"summary\"]\n"), [""; 0]);
+    let told = doubts("rules = [\"accept-open\"]\nkinds = [\"alert\"]\n").join("\n");
+    expect![[r#"
+        c.toml:1: sink "j": `rules` has "accept-open", which is no rule and no finding
+        c.toml:1: sink "j": `kinds` is without "summary": what of a storm is not told one by one, it never hears of"#]].assert_eq(&told);
+}

@@ -60,16 +60,26 @@ impl From<Trouble> for Outcome {
     }
 }
 
+/// Whether a receiver has ever taken anything. One that has not may be another than was meant, or be spoken to in the
+/// wrong way; then it refuses everything, and no event is to blame.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    has_taken: bool,
+}
+
 /// Sends events of those sizes in order, by one `request` for each range of them, until all are taken or one is not.
 pub(super) fn deliver(
     sizes: Vec<usize>,
     limits: Limits,
+    history: &mut History,
     mut request: impl FnMut(Range<usize>) -> Outcome,
 ) -> Delivery {
+    let n_events = sizes.len();
     let mut batches = Batches::new(sizes, limits);
     while let Some(batch) = batches.next() {
         let (taken, trouble) = match request(batch.clone()) {
             Outcome::Taken => {
+                history.has_taken = true;
                 batches.done();
                 continue;
             }
@@ -80,9 +90,16 @@ pub(super) fn deliver(
                 }
                 continue;
             }
-            Outcome::Refused { why, .. } => (0, Trouble::Poison { why }),
+            Outcome::Refused { why, .. } => {
+                // If it takes another one, this one is to blame; that one is sent once more in its turn.
+                let other = batch.end..batch.end + 1;
+                history.has_taken =
+                    history.has_taken || other.end <= n_events && request(other) == Outcome::Taken;
+                (0, history.blame(why))
+            }
             Outcome::Stopped { taken, trouble } => (taken, trouble),
         };
+        history.has_taken |= taken > 0;
         return Delivery {
             delivered: batch.start + taken,
             trouble: Some(trouble),
@@ -91,6 +108,17 @@ pub(super) fn deliver(
     Delivery {
         delivered: batches.start,
         trouble: None,
+    }
+}
+
+impl History {
+    fn blame(&self, why: String) -> Trouble {
+        match self.has_taken {
+            true => Trouble::Poison { why },
+            false => Trouble::Hold {
+                why: format!("{why}; it has taken nothing yet: is it what it should be?"),
+            },
+        }
     }
 }
 
@@ -174,7 +202,8 @@ mod tests {
     /// The requests for events of those sizes, to a receiver that takes none with one of the `bad`.
     fn requests(sizes: &[usize], bad: &[usize], cut: Cut) -> (Vec<Range<usize>>, Delivery) {
         let mut requests = Vec::new();
-        let delivery = deliver(sizes.to_vec(), FEW, |batch| {
+        let history = &mut History::default();
+        let delivery = deliver(sizes.to_vec(), FEW, history, |batch| {
             requests.push(batch.clone());
             match bad.iter().any(|bad| batch.contains(bad)) {
                 true => Outcome::Refused {
@@ -211,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn a_receiver_that_has_taken_nothing_is_asked_for_another_event_before_one_is_blamed() {
+        let (asked, delivery) = requests(&[1, 1], &[0], Cut::Halves);
+        assert_eq!(asked, [0..2, 0..1, 1..2]);
+        assert_eq!(delivery, poisoned(0));
+        for sizes in [&[1][..], &[1, 1]] {
+            let (_, delivery) = requests(sizes, &[0, 1], Cut::Halves);
+            let is_held = matches!(delivery.trouble, Some(Trouble::Hold { .. }));
+            assert!(is_held && delivery.delivered == 0, "{delivery:?}");
+        }
+    }
+
+    #[test]
     fn or_comes_apart_at_once() {
         let (requests, delivery) = requests(&[1; 5], &[2], Cut::Singles);
         assert_eq!(requests, [0..4, 0..1, 1..2, 2..3]);
@@ -222,13 +263,18 @@ mod tests {
         let trouble = Trouble::Hold {
             why: "full".to_owned(),
         };
-        let delivery = deliver(vec![1; 6], FEW, |batch| match batch.start {
-            0 => Outcome::Taken,
-            _ => Outcome::Stopped {
-                taken: 1,
-                trouble: trouble.clone(),
+        let delivery = deliver(
+            vec![1; 6],
+            FEW,
+            &mut History::default(),
+            |batch| match batch.start {
+                0 => Outcome::Taken,
+                _ => Outcome::Stopped {
+                    taken: 1,
+                    trouble: trouble.clone(),
+                },
             },
-        });
+        );
         let (delivered, trouble) = (5, Some(trouble));
         assert_eq!(delivery, Delivery { delivered, trouble });
     }

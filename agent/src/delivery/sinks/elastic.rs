@@ -4,7 +4,7 @@
 
 pub mod answer;
 
-use super::batch::{Cut, LIMITS, Outcome, deliver};
+use super::batch::{Cut, History, LIMITS, Outcome, deliver};
 use super::http::{Answer, Client, Credentials, Exchange, Post, Reception, Scheme};
 use super::{Message, Transport};
 use crate::config::{ElasticCredentials, ElasticSettings};
@@ -17,6 +17,7 @@ const PATH: &str =
 
 pub(super) struct Elastic {
     client: Box<dyn Exchange>,
+    history: History,
     index: String,
     answer: Option<String>,
 }
@@ -40,6 +41,7 @@ impl Elastic {
         });
         Self {
             client: Box::new(Client::new(endpoint, credentials)),
+            history: History::default(),
             index: index.clone(),
             answer: None,
         }
@@ -83,11 +85,16 @@ impl Transport for Elastic {
         let actions = messages.iter().map(|message| self.action(message));
         let actions: Vec<_> = actions.collect();
         let sizes = actions.iter().map(Vec::len).collect();
-        let delivery = deliver(sizes, LIMITS, |batch| self.request(&actions[batch]));
+        let mut history = std::mem::take(&mut self.history);
+        let delivery = deliver(sizes, LIMITS, &mut history, |batch| {
+            self.request(&actions[batch])
+        });
+        self.history = history;
         delivery.map_why(|why| self.client.shown(why))
     }
 
     fn reload(&mut self) {
+        self.history = History::default();
         self.client.reload();
     }
 

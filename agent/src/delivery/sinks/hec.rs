@@ -28,6 +28,8 @@ use pace::{Pace, Pause, Sleep};
 use verdict::{Verdict, acknowledged, classify, text};
 
 const EVENT_PATH: &str = "/services/collector/event";
+/// Questions for acknowledgements that fail one after the other: then what is asked for is sent again later.
+const POLL_FAILURES_MAX: u32 = 4;
 const ACK_PATH: &str = "/services/collector/ack";
 
 /// What an answer may change about how events are sent.
@@ -208,6 +210,7 @@ impl Hec {
         let window = self.settings.ack_window;
         let mut pauses = PollPauses::new(window);
         let mut last = None;
+        let mut failures = 0;
         while !sent.is_settled() {
             let Some(pause) = pauses.next() else {
                 // A late ack must not be taken for that of what is sent next.
@@ -217,11 +220,16 @@ impl Hec {
             self.pause.pause(pause);
             match self.poll(&sent.waiting()) {
                 Ok(ids) => {
-                    last = None;
+                    (last, failures) = (None, 0);
                     sent.acknowledge(&ids);
                 }
-                // What is asked for may still be acknowledged.
-                Err(Trouble::Retry { why, .. }) if !self.concessions.no_acks => last = Some(why),
+                // What is asked for may still be acknowledged; but an outage must be told, and not be waited out here.
+                Err(Trouble::Retry { why, .. })
+                    if !self.concessions.no_acks && failures < POLL_FAILURES_MAX =>
+                {
+                    last = Some(why);
+                    failures += 1;
+                }
                 Err(trouble) => return Err(trouble),
             }
         }

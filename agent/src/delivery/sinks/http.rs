@@ -18,6 +18,7 @@ use ureq::{Agent, Proxy};
 
 use crate::config::Endpoint;
 use crate::delivery::sink::Trouble;
+use crate::delivery::sinks::tls::needs_somebody;
 
 pub(super) use answer::{Answer, Reception};
 use cookies::Cookies;
@@ -180,7 +181,7 @@ impl Client {
 
     /// What an error means. No text has more of the URL than the server: the rest may be a secret.
     fn trouble(&self, error: &ureq::Error) -> Trouble {
-        let server = server(&self.endpoint.url);
+        let server = self.endpoint.server();
         if let ureq::Error::BadUri(_) | ureq::Error::Http(_) = error {
             return hold("the URL or a header cannot be used");
         }
@@ -195,7 +196,19 @@ impl Client {
         } else {
             format!("{server}: {error}")
         };
-        Trouble::Retry { after: None, why }
+        match tls_error(error) {
+            Some(error) if needs_somebody(error) => Trouble::Hold { why },
+            _ => Trouble::Retry { after: None, why },
+        }
+    }
+}
+
+/// What TLS complains of, if it was that.
+fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -248,34 +261,9 @@ fn beginning(text: String) -> String {
     }
 }
 
-/// Scheme, host and port of a URL.
-fn server(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_server_of_a_url_is_shown() {
-        for (url, shown) in [
-            ("https://siem.example.net", "https://siem.example.net"),
-            ("https://a:hush@[::1]:8088/x", "https://[::1]:8088"),
-            (
-                "http://hooks.example.net/hush?key=hush",
-                "http://hooks.example.net",
-            ),
-            ("https://a@b@c?hush", "https://c"),
-        ] {
-            assert_eq!(server(url), shown);
-        }
-    }
 
     #[test]
     fn what_is_shown_is_short() {

@@ -6,7 +6,7 @@
 pub mod answer;
 mod request;
 
-use super::batch::{Cut, LIMITS, Outcome, deliver};
+use super::batch::{Cut, History, LIMITS, Outcome, deliver};
 use super::http::{Answer, Client, Credentials, Exchange, Post, Reception, Scheme};
 use super::{Message, Transport};
 use crate::config::OtlpSettings;
@@ -16,6 +16,7 @@ use request::Log;
 
 pub(super) struct Otlp {
     client: Box<dyn Exchange>,
+    history: History,
     answer: Option<String>,
 }
 
@@ -28,6 +29,7 @@ impl Otlp {
         });
         Self {
             client: Box::new(Client::new(endpoint, credentials)),
+            history: History::default(),
             answer: None,
         }
     }
@@ -52,11 +54,16 @@ impl Transport for Otlp {
     fn send(&mut self, messages: &[Message<'_>]) -> Delivery {
         let logs: Vec<_> = messages.iter().map(Log::of).collect();
         let sizes = logs.iter().map(|log| log.record.len()).collect();
-        let delivery = deliver(sizes, LIMITS, |batch| self.request(&logs[batch]));
+        let mut history = std::mem::take(&mut self.history);
+        let delivery = deliver(sizes, LIMITS, &mut history, |batch| {
+            self.request(&logs[batch])
+        });
+        self.history = history;
         delivery.map_why(|why| self.client.shown(why))
     }
 
     fn reload(&mut self) {
+        self.history = History::default();
         self.client.reload();
     }
 

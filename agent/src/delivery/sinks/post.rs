@@ -1,6 +1,6 @@
 //! Events to any HTTP server, by POST.
 
-use super::batch::{LIMITS, Limits, Outcome, deliver};
+use super::batch::{History, LIMITS, Limits, Outcome, deliver};
 use super::http::{Client, Credentials, Exchange, Post, Scheme};
 use super::{Message, Transport};
 use crate::config::{Format, HttpBody, HttpSettings};
@@ -12,6 +12,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 pub(super) struct HttpPost {
     client: Box<dyn Exchange>,
+    history: History,
     body: HttpBody,
     answer: Option<String>,
 }
@@ -29,6 +30,7 @@ impl HttpPost {
         });
         Self {
             client: Box::new(Client::new(endpoint, credentials)),
+            history: History::default(),
             body: *body,
             answer: None,
         }
@@ -67,13 +69,16 @@ impl Transport for HttpPost {
             },
             HttpBody::Lines | HttpBody::Array => LIMITS,
         };
-        let delivery = deliver(sizes, limits, |batch| {
+        let mut history = std::mem::take(&mut self.history);
+        let delivery = deliver(sizes, limits, &mut history, |batch| {
             self.request(&bodies[batch], first.format)
         });
+        self.history = history;
         delivery.map_why(|why| self.client.shown(why))
     }
 
     fn reload(&mut self) {
+        self.history = History::default();
         self.client.reload();
     }
 

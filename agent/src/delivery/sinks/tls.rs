@@ -8,7 +8,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use super::named_file;
@@ -114,6 +114,36 @@ pub(super) fn identity(client: &ClientCertificate) -> Result<ClientIdentity, Tls
         key,
         key_pem,
     })
+}
+
+/// Whether an error stays until somebody changes a certificate, or what the other side accepts.
+pub(super) fn needs_somebody(error: &rustls::Error) -> bool {
+    if let rustls::Error::AlertReceived(alert) = error {
+        return matches!(
+            alert,
+            AlertDescription::HandshakeFailure
+                | AlertDescription::NoCertificate
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateRequired
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                // A signature that the server cannot check.
+                | AlertDescription::DecryptError
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity
+                | AlertDescription::UnrecognisedName
+        );
+    }
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(_)
+            | rustls::Error::NoCertificatesPresented
+            | rustls::Error::PeerIncompatible(_)
+    )
 }
 
 /// At least one.

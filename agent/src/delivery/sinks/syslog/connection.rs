@@ -17,6 +17,7 @@ use super::drain::drain;
 use super::retry;
 use crate::config::{Address, TlsSettings};
 use crate::delivery::sink::Trouble;
+use crate::delivery::sinks::tls::needs_somebody;
 
 use secure::Secure;
 pub(super) use secure::TlsPeer;
@@ -89,7 +90,7 @@ impl Ending {
     pub(super) fn trouble(&self, peer: &Peer) -> Trouble {
         let why = format!("{}: {self}", peer.name());
         match self {
-            Self::Tls(error) if secure::needs_somebody(error) => Trouble::Hold { why },
+            Self::Tls(error) if needs_somebody(error) => Trouble::Hold { why },
             Self::Closed | Self::Stalled(_) | Self::Broken(_) | Self::Tls(_) => retry(why),
         }
     }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConnection, ProtocolVersion};
+use rustls::{ClientConnection, ProtocolVersion};
 use sha2::{Digest, Sha256};
 
 use super::{Ending, READS_MAX, drain, ending_of, recv_now};
@@ -151,34 +151,4 @@ impl Read for Now<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         recv_now(self.0, bytes)
     }
-}
-
-/// Whether an error stays until somebody changes a certificate, or what the other side accepts.
-pub(super) fn needs_somebody(error: &rustls::Error) -> bool {
-    if let rustls::Error::AlertReceived(alert) = error {
-        return matches!(
-            alert,
-            AlertDescription::HandshakeFailure
-                | AlertDescription::NoCertificate
-                | AlertDescription::BadCertificate
-                | AlertDescription::UnsupportedCertificate
-                | AlertDescription::CertificateRevoked
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::CertificateRequired
-                | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied
-                // A signature that the server cannot check.
-                | AlertDescription::DecryptError
-                | AlertDescription::ProtocolVersion
-                | AlertDescription::InsufficientSecurity
-                | AlertDescription::UnrecognisedName
-        );
-    }
-    matches!(
-        error,
-        rustls::Error::InvalidCertificate(_)
-            | rustls::Error::NoCertificatesPresented
-            | rustls::Error::PeerIncompatible(_)
-    )
 }
