@@ -11,12 +11,11 @@ use crate::{cmd, ebpf, fuzz, guest, tidy, vm};
 
 /// What a guest without hardware support takes too long for: half a minute for a test. As filters of the test
 /// harness.
-const LONG_IN_GUESTS: [&str; 5] = [
+const LONG_IN_GUESTS: [&str; 4] = [
     // A watchdog of two seconds: a guest may be slower than that.
     "kernel::notify",
     "kernel::evasions",
     "kernel::flood",
-    "kernel::netfilter",
     "kernel::tamper",
 ];
 
@@ -119,18 +118,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         step("fuzzing", || {
             fuzz::run_all(per_target, install, &mut left_out)
         })?;
-        if options.full && cmd::is_root() {
+        if cmd::is_root() {
             step("the service in a booted guest", || {
                 guest::run(&guest::Options {
                     no_install: !install,
                 })
             })?;
-        } else if options.full {
+        } else {
             left_out.push("the service in a booted guest: it wants root");
         }
         step("other kernels", || other_kernels(options.full, install))?;
         if !options.full {
-            left_out.push("the service in a booted guest");
             left_out.push("all kernels but the oldest and this machine's; long fuzzing");
             left_out
                 .push("evasions, floods and the tamper layer on the oldest and the newest kernel");

@@ -50,7 +50,7 @@ const WANTED: [&str; 19] = [
 ];
 
 /// What only some tests ask for, or only older kernels have as modules: since 5.17 nf_tables has its own counters.
-const WANTED_IF_PRESENT: [&str; 19] = [
+const WANTED_IF_PRESENT: [&str; 28] = [
     "iptable_raw",
     "nf_log_ipv4",
     "nf_log_ipv6",
@@ -59,6 +59,7 @@ const WANTED_IF_PRESENT: [&str; 19] = [
     "nft_limit",
     "nft_log",
     "nft_masq",
+    "nft_meta_bridge",
     "nft_nat",
     "nft_queue",
     "nft_redir",
@@ -66,10 +67,18 @@ const WANTED_IF_PRESENT: [&str; 19] = [
     "nft_tproxy",
     "xt_CT",
     "xt_LOG",
+    "xt_MASQUERADE",
+    "xt_NFQUEUE",
     "xt_REDIRECT",
+    "xt_TPROXY",
+    "xt_addrtype",
+    "xt_iprange",
     "xt_limit",
+    "xt_mac",
     "xt_mark",
     "xt_nat",
+    "xt_owner",
+    "xt_state",
 ];
 
 impl Selection {

@@ -205,11 +205,13 @@ impl Client {
 
 /// What TLS complains of, if it was that.
 fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
-    match error {
-        ureq::Error::Rustls(error) => Some(error),
-        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
-        _ => None,
+    if let ureq::Error::Rustls(error) = error {
+        return Some(error);
     }
+    let ureq::Error::Io(error) = error else {
+        return None;
+    };
+    error.get_ref()?.downcast_ref()
 }
 
 impl Exchange for Client {

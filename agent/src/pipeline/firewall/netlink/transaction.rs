@@ -133,13 +133,16 @@ impl Transactions {
         let namespace = self.namespace(nsid, now);
         namespace.incomplete |= lost;
         let mut ended = Vec::new();
-        for message in &datagram.messages {
+        let mut messages = datagram.messages.iter().peekable();
+        while let Some(message) = messages.next() {
             if let Message::Generation(generation) = message {
                 ended.push(namespace.end(nsid, generation, now));
-            } else {
-                namespace.pending.take(message, &namespace.ruleset, room);
-                namespace.ruleset.apply(message);
+                continue;
             }
+            if let Some(old) = messages.next_if(|next| namespace.is_replaced(message, next)) {
+                namespace.take(old, room);
+            }
+            namespace.take(message, room);
         }
         self.count(&ended);
         ended
@@ -211,6 +214,22 @@ impl Transactions {
 }
 
 impl Namespace {
+    fn take(&mut self, message: &Message, room: Room) {
+        self.pending.take(message, &self.ruleset, room);
+        self.ruleset.apply(message);
+    }
+
+    /// Whether `next` tells of the end of a rule in whose place `message` has put another: before Linux 5.15 it comes
+    /// behind the new one, which has its handle. A rule that is added and deleted at once was not known before.
+    fn is_replaced(&self, message: &Message, next: &Message) -> bool {
+        let (Message::NewRule(new), Message::DeleteRule(old)) = (message, next) else {
+            return false;
+        };
+        let is_same =
+            new.handle == old.handle && new.family == old.family && new.table == old.table;
+        is_same && self.ruleset.rule(old).is_some()
+    }
+
     /// `incomplete`: messages of its first transaction may have been lost.
     fn begun(incomplete: bool, latest: Time) -> Self {
         Self {
