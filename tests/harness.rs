@@ -222,25 +222,36 @@ impl Agent {
 
     /// Starts the agent without the kernel's type information.
     pub(crate) fn run_without_btf() -> Self {
+        Self::run_among_mounts(
+            "mount -t tmpfs none /sys/kernel/btf
+            grep -q ' /sys/kernel/tracing ' /proc/mounts || mount -t tracefs none /sys/kernel/tracing",
+        )
+    }
+
+    /// Starts the agent where no cgroup v2 is mounted.
+    pub(crate) fn run_without_cgroup2() -> Self {
+        Self::run_among_mounts(
+            "while grep -q ' - cgroup2 ' /proc/self/mountinfo; do
+                umount -l \"$(sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2 .*/\\1/p' \
+                    /proc/self/mountinfo | tail -n 1)\"
+            done",
+        )
+    }
+
+    /// Starts the agent in a mount namespace of its own, which a shell's script has changed before.
+    fn run_among_mounts(change: &str) -> Self {
+        let script = format!(
+            "{change}
+            exec \"$1\" --config \"$2\" run --alerts \"$3\" --state \"$4\""
+        );
         Self::start("", |command, folder| {
             let binary = command.get_program().to_owned();
-            let config = folder.join("wallwatch.toml");
-            let script = "mount -t tmpfs none /sys/kernel/btf
-                grep -q ' /sys/kernel/tracing ' /proc/mounts || mount -t tracefs none /sys/kernel/tracing
-                exec \"$1\" --config \"$2\" run --alerts \"$3\" --state \"$4\"";
             *command = Command::new("unshare");
             command
-                .args([
-                    "--mount",
-                    "--propagation",
-                    "private",
-                    "bash",
-                    "-ec",
-                    script,
-                    "script",
-                ])
+                .args(["--mount", "--propagation", "private", "bash", "-ec"])
+                .args([&script, "script"])
                 .arg(binary)
-                .arg(config)
+                .arg(folder.join("wallwatch.toml"))
                 .arg(folder.join("alerts.jsonl"))
                 .arg(folder.join("state"));
         })

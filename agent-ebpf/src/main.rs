@@ -42,8 +42,8 @@ mod xtables;
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        macros::{btf_tracepoint, cgroup_sockopt, tracepoint},
-        programs::{BtfTracePointContext, SockoptContext, TracePointContext},
+        macros::{btf_tracepoint, cgroup_sockopt, fentry, tracepoint},
+        programs::{BtfTracePointContext, FEntryContext, SockoptContext, TracePointContext},
     };
 
     use crate::{
@@ -143,6 +143,13 @@ mod programs {
     pub(crate) fn xtables_replace(ctx: SockoptContext) -> i32 {
         xtables::try_replace(&ctx);
         1
+    }
+
+    /// Attached where the program above cannot be.
+    #[fentry(function = "security_socket_setsockopt")]
+    pub(crate) fn xtables_replace_asked(ctx: FEntryContext) -> i32 {
+        xtables::try_replace_asked(&ctx);
+        0
     }
 
     #[panic_handler]

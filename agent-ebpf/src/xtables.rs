@@ -4,7 +4,7 @@
 use aya_ebpf::{
     bindings::bpf_sockopt,
     helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task},
-    programs::SockoptContext,
+    programs::{FEntryContext, SockoptContext},
 };
 use wallwatch_common::{Counter, Member, RecordKind, XTABLES_NAME_BYTES, XtablesReplaceRecord};
 
@@ -29,18 +29,39 @@ pub(crate) fn try_replace(ctx: &SockoptContext) {
     let call = ctx.sockopt;
     // SAFETY: the context is the kernel's, and the verifier checks each access to it.
     let (level, name) = unsafe { ((*call).level, (*call).optname) };
-    if name == SET_REPLACE && (level == SOL_IP || level == SOL_IPV6) {
-        count(&COUNTERS, Counter::XtablesReplaceSeen);
-        if send(call, level as u32).is_none() {
-            count(&COUNTERS, Counter::XtablesReplaceDropped);
-        }
+    if is_replace(level, name) {
+        tell(level, || table(call));
     }
     // SAFETY: as above.
     unsafe { (&raw mut (*call).optlen).write_volatile(0) };
 }
 
+/// Where no cgroup v2 is mounted: at the call's way through the security modules, before the kernel has read what
+/// the caller hands over, so that the table has no name
+/// (`security_socket_setsockopt(sock, level, optname)`, `security/security.c`).
 #[inline(always)]
-fn send(call: *mut bpf_sockopt, level: u32) -> Option<()> {
+pub(crate) fn try_replace_asked(ctx: &FEntryContext) {
+    let (level, name): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    if is_replace(level, name) {
+        tell(level, || [0; XTABLES_NAME_BYTES]);
+    }
+}
+
+#[inline(always)]
+fn is_replace(level: i32, name: i32) -> bool {
+    name == SET_REPLACE && (level == SOL_IP || level == SOL_IPV6)
+}
+
+#[inline(always)]
+fn tell(level: i32, table: impl FnOnce() -> [u8; XTABLES_NAME_BYTES]) {
+    count(&COUNTERS, Counter::XtablesReplaceSeen);
+    if send(level as u32, table).is_none() {
+        count(&COUNTERS, Counter::XtablesReplaceDropped);
+    }
+}
+
+#[inline(always)]
+fn send(level: u32, table: impl FnOnce() -> [u8; XTABLES_NAME_BYTES]) -> Option<()> {
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() };
     let leader: u64 = read(task + offset(Member::TaskGroupLeader))?;
@@ -59,7 +80,7 @@ fn send(call: *mut bpf_sockopt, level: u32) -> Option<()> {
         tid,
         level,
         padding: 0,
-        table: table(call),
+        table: table(),
     });
     entry.submit(0);
     Some(())

@@ -4,6 +4,7 @@
 mod blind;
 mod cases;
 mod edits;
+mod no_cgroup;
 mod telling;
 
 use std::collections::BTreeSet;

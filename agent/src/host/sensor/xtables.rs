@@ -1,12 +1,14 @@
-//! The program that tells who replaces a table of x_tables, on the root of the cgroup hierarchy.
+//! The program that tells who replaces a table of x_tables: on the root of the cgroup hierarchy, or, where that is
+//! not mounted, in front of the security modules' own check of the call.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use aya::Ebpf;
 use aya::programs::cgroup_sockopt::CgroupSockoptLink;
-use aya::programs::{CgroupAttachMode, CgroupSockopt};
+use aya::programs::fentry::FEntryLink;
+use aya::programs::{CgroupAttachMode, CgroupSockopt, FEntry};
+use aya::{Btf, Ebpf};
 
 /// What says where cgroup v2 is mounted (`proc_pid_mountinfo(5)`).
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -14,11 +16,23 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// One file for each descriptor of this process (`proc_pid_fdinfo(5)`).
 const DESCRIPTORS: &str = "/proc/self/fdinfo";
 
-const PROGRAM: &str = "xtables_replace";
+const ON_CGROUP: &str = "xtables_replace";
+const ON_FUNCTION: &str = "xtables_replace_asked";
+const FUNCTION: &str = "security_socket_setsockopt";
+
+/// The program where it is attached.
+pub(super) enum XtablesWatch {
+    Cgroup(CgroupWatch),
+    /// Nobody can take this one off while its descriptor is open (`bpf_tracing_link_lops` in
+    /// `kernel/bpf/syscall.c` has no `detach`).
+    Function {
+        _link: FEntryLink,
+    },
+}
 
 /// The program on its cgroup. Unlike a tracepoint's, its link can be taken off by whoever has `CAP_SYS_ADMIN`
 /// (`BPF_LINK_DETACH`, `bpf_cgroup_link_lops` in `kernel/bpf/cgroup.c`).
-pub(super) struct XtablesWatch {
+pub(super) struct CgroupWatch {
     /// The program stays on for as long as this lives.
     _link: CgroupSockoptLink,
     /// What tells of the link's descriptor.
@@ -28,14 +42,40 @@ pub(super) struct XtablesWatch {
 impl XtablesWatch {
     /// Loads and attaches it. A host that cannot is told, and watched without.
     pub(super) fn attach(ebpf: &mut Ebpf) -> Option<Self> {
-        load(ebpf)
-            .and_then(|()| Self::attach_loaded(ebpf))
-            .inspect_err(|error| {
-                tracing::warn!(
-                    "changes of legacy x_tables are seen by their commands alone: {error:#}"
+        let on_cgroup = match CgroupWatch::attach(ebpf) {
+            Ok(watch) => return Some(Self::Cgroup(watch)),
+            Err(error) => error,
+        };
+        match on_function(ebpf) {
+            Ok(link) => {
+                tracing::info!(
+                    "who replaces a table of legacy x_tables is seen at {FUNCTION}, without the table's name: \
+                     {on_cgroup:#}"
                 );
-            })
-            .ok()
+                Some(Self::Function { _link: link })
+            }
+            Err(on_function) => {
+                tracing::warn!(
+                    "changes of legacy x_tables are seen by their commands alone: {on_cgroup:#}; {on_function:#}"
+                );
+                None
+            }
+        }
+    }
+
+    /// Puts the program back where somebody has taken it off. Whether somebody had.
+    pub(super) fn check(&mut self, ebpf: &mut Ebpf) -> anyhow::Result<bool> {
+        match self {
+            Self::Cgroup(watch) => watch.check(ebpf),
+            Self::Function { .. } => Ok(false),
+        }
+    }
+}
+
+impl CgroupWatch {
+    fn attach(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+        program(ebpf)?.load().context("load the program")?;
+        Self::attach_loaded(ebpf)
     }
 
     fn attach_loaded(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
@@ -53,8 +93,7 @@ impl XtablesWatch {
         })
     }
 
-    /// Puts the program back where somebody has taken it off. Whether somebody had.
-    pub(super) fn check(&mut self, ebpf: &mut Ebpf) -> anyhow::Result<bool> {
+    fn check(&mut self, ebpf: &mut Ebpf) -> anyhow::Result<bool> {
         if is_attached(&self.descriptor) {
             return Ok(false);
         }
@@ -63,13 +102,23 @@ impl XtablesWatch {
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut CgroupSockopt> {
-    let program = ebpf.program_mut(PROGRAM).context("find the program")?;
-    Ok(program.try_into()?)
+/// Not every kernel has trampolines for programs in front of a function (`CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS`).
+fn on_function(ebpf: &mut Ebpf) -> anyhow::Result<FEntryLink> {
+    let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
+    let program = ebpf.program_mut(ON_FUNCTION).context("find the program")?;
+    let program: &mut FEntry = program.try_into()?;
+    program
+        .load(FUNCTION, &btf)
+        .with_context(|| format!("load the program for {FUNCTION}"))?;
+    let link = program
+        .attach()
+        .with_context(|| format!("attach it to {FUNCTION}"))?;
+    Ok(program.take_link(link)?)
 }
 
-fn load(ebpf: &mut Ebpf) -> anyhow::Result<()> {
-    program(ebpf)?.load().context("load the program")
+fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut CgroupSockopt> {
+    let program = ebpf.program_mut(ON_CGROUP).context("find the program")?;
+    Ok(program.try_into()?)
 }
 
 /// Where the root of cgroup v2 is mounted.
