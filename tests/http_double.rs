@@ -4,7 +4,6 @@
 //! the middle of an answer, or never comes to its end.
 
 pub(crate) mod bulk;
-pub(crate) mod certificates;
 pub(crate) mod hec;
 pub(crate) mod proxy;
 

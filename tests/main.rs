@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod campaign;
+mod certificates;
 mod cli;
 mod doctor;
 mod explain;

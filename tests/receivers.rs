@@ -3,7 +3,6 @@
 //! Each server runs as the page `agent/docs/sinks/syslog.md` configures it, on ports of the loopback and in a folder of
 //! its own. As root these tests run, or fail; for anybody else those whose server is not there are skipped, aloud.
 
-mod certificates;
 mod daemon;
 mod rsyslog;
 mod syslog_ng;
@@ -26,6 +25,7 @@ use wallwatch::delivery::sinks::Receiver;
 use wallwatch::pipeline::alert::Severity;
 
 use crate::harness::{data, patience};
+use daemon::{Daemon, Ports};
 
 /// Longer than any test event, and less than what UDP takes.
 const MESSAGE_BYTES_MAX: usize = 60_000;
@@ -52,6 +52,38 @@ fn sink_with(transport: SyslogTransport, format: Format, timeout: Duration) -> R
             timeout,
         }),
     })
+}
+
+/// Over this transport the server reads what is sent, in each of these formats, and the sink's answer tells that.
+fn check_transport(daemon: &Daemon, transport: SyslogTransport, formats: &[Format], answer: &str) {
+    let records = records();
+    for format in formats {
+        let before = daemon.events().len();
+        let mut sink = sink(transport.clone(), *format);
+        assert_eq!(deliver_all(&mut sink, &records, records.len()), []);
+        let events = daemon.wait_for_events(before + records.len());
+        let read = events[before..].iter().map(daemon.read).collect();
+        check(read, &records, *format);
+        let said = sink.answer().unwrap();
+        assert!(said.contains(answer), "{said}");
+    }
+}
+
+/// Over UDP, TCP, and TLS as somebody whom the server's authority has certified.
+fn check_network(daemon: &Daemon, formats: &[Format]) {
+    let Ports {
+        udp: udp_port,
+        tcp: tcp_port,
+        tls: tls_port,
+    } = daemon.ports;
+    let trust = daemon.authority.trusted_by_client();
+    for (transport, answer) in [
+        (udp(udp_port), "UDP tells nothing"),
+        (tcp(tcp_port), "confirmed by the peer within"),
+        (tls(tls_port, trust), "TLS 1.3"),
+    ] {
+        check_transport(daemon, transport, formats, answer);
+    }
 }
 
 fn udp(port: u16) -> SyslogTransport {

@@ -10,7 +10,7 @@ use wallwatch::config::{
 use wallwatch::delivery::sink::{Delivery, Sink};
 
 use super::{endpoint, hold, is_retry, receiver, records, why};
-use crate::http_double::certificates::Authority;
+use crate::certificates::Authority;
 use crate::http_double::proxy::Proxy;
 use crate::http_double::{Double, Fault, Reply, Sink as Takes};
 
@@ -32,13 +32,14 @@ fn send_over(url: String, tls: TlsSettings) -> Delivery {
 
 #[test]
 fn a_server_of_the_own_authority_is_trusted_and_no_other() {
-    let (own, other) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let [own, other] = ["own", "other"].map(|name| Authority::new(name, &folder.path().join(name)));
     let double = Double::start_tls(Takes(200), own.server(false));
     assert_eq!(
-        send_over(double.url(), own.trusted()),
+        send_over(double.url(), own.trusted_by(None)),
         Delivery::all(&records(2))
     );
-    let distrusted = send_over(double.url(), other.trusted());
+    let distrusted = send_over(double.url(), other.trusted_by(None));
     let why = hold(&distrusted);
     assert!(why.contains("invalid peer certificate"), "{why}");
     // Whom the host trusts is none of the two.
@@ -49,23 +50,25 @@ fn a_server_of_the_own_authority_is_trusted_and_no_other() {
 
 #[test]
 fn a_server_that_wants_to_know_its_clients_gets_a_certificate() {
-    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("own", folder.path());
     let double = Double::start_tls(Takes(200), authority.server(true));
-    let stranger = send_over(double.url(), authority.trusted());
+    let stranger = send_over(double.url(), authority.trusted_by(None));
     // Held, unless a reset was faster than the words of the server.
     assert!(
         stranger.delivered == 0 && stranger.trouble.is_some(),
         "{stranger:?}"
     );
-    let known = send_over(double.url(), authority.trusted_as_client());
+    let known = send_over(double.url(), authority.trusted_by_client());
     assert_eq!(known, Delivery::all(&records(2)));
 }
 
 #[test]
 fn a_file_that_cannot_be_used_is_named_before_anything_is_sent() {
-    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("own", folder.path());
     let double = Double::start_tls(Takes(200), authority.server(true));
-    let good = authority.trusted_as_client();
+    let good = authority.trusted_by_client();
     let garbage = authority.path("garbage.pem");
     fs::write(
         &garbage,
@@ -85,8 +88,8 @@ fn a_file_that_cannot_be_used_is_named_before_anything_is_sent() {
         assert!(hold(&delivery).starts_with(&named), "{delivery:?}");
     }
     // A key that is another's.
-    let stranger = Authority::new();
-    let key_file = stranger.trusted_as_client().client.unwrap().key_file;
+    let stranger = Authority::new("stranger", &folder.path().join("stranger"));
+    let key_file = stranger.trusted_by_client().client.unwrap().key_file;
     let own = good.client.clone().unwrap();
     for (key_file, reason) in [(key_file, "does not fit"), (empty, "has no private key")] {
         let client = Some(ClientCertificate {
@@ -111,11 +114,12 @@ fn a_file_that_cannot_be_used_is_named_before_anything_is_sent() {
 
 #[test]
 fn certificates_are_read_anew_after_a_failure() {
-    let (old, new) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| Authority::new(name, &folder.path().join(name)));
     let double = Double::start_tls(Takes(200), new.server(false));
     let settings = HttpSettings {
         endpoint: Endpoint {
-            tls: old.trusted(),
+            tls: old.trusted_by(None),
             ..endpoint(double.url())
         },
         token: None,
@@ -129,7 +133,8 @@ fn certificates_are_read_anew_after_a_failure() {
 
 #[test]
 fn a_proxy_is_asked_by_connect_for_either_scheme() {
-    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("own", folder.path());
     let secure = Double::start_tls(Takes(200), authority.server(false));
     let plain = Double::start(Takes(200));
     // `printf agent:hush | base64`
@@ -137,7 +142,7 @@ fn a_proxy_is_asked_by_connect_for_either_scheme() {
     let through = |credentials: &str, url: String| {
         send(Endpoint {
             proxy: Some(format!("http://{credentials}{}", proxy.address())),
-            tls: authority.trusted(),
+            tls: authority.trusted_by(None),
             ..endpoint(url)
         })
     };

@@ -13,7 +13,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::certificates::Authority;
+use super::Read;
+use crate::certificates::Authority;
 use crate::harness::{json_lines, patience};
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -47,6 +48,8 @@ pub(crate) struct Server {
     pub(crate) port_as: fn(u16) -> String,
     /// What runs it, given where it was unpacked and the folder of the test.
     pub(crate) command: fn(&Path, &Path) -> Command,
+    /// A line of what it writes.
+    pub(crate) read: fn(&Value) -> Read,
     /// Unix sockets that it makes in that folder.
     pub(crate) sockets: &'static [&'static str],
 }
@@ -77,6 +80,8 @@ pub(crate) struct Daemon {
     pub(crate) ports: Ports,
     /// Who certified the server; those whom it certifies may send.
     pub(crate) authority: Authority,
+    /// A line of what it wrote.
+    pub(crate) read: fn(&Value) -> Read,
     command: Command,
     sockets: &'static [&'static str],
     child: Option<Child>,
@@ -89,6 +94,7 @@ impl Daemon {
             name,
             port_as,
             command,
+            read,
             sockets,
         } = server;
         let unpacked = &unpacked(name, test)?;
@@ -122,6 +128,7 @@ impl Daemon {
             ports,
             authority,
             command,
+            read: *read,
             sockets,
             child: None,
         };

@@ -10,14 +10,17 @@ use serde_json::Value;
 use wallwatch::config::{Format, SyslogTransport};
 use wallwatch::delivery::sink::Sink;
 
-use super::certificates::Authority;
 use super::daemon::{Daemon, Server};
-use super::{Read, all_in_order, check, deliver_all, held, numbered, records, sink, tcp, tls, udp};
+use super::{
+    Read, all_in_order, check_network, deliver_all, held, numbered, records, sink, tcp, tls,
+};
+use crate::certificates::Authority;
 
 const SERVER: Server = Server {
     name: "rsyslog",
     port_as: |port| format!("port=\"{port}\""),
     command,
+    read,
     sockets: &[],
 };
 
@@ -49,36 +52,13 @@ fn seqs(daemon: &Daemon) -> Vec<u64> {
     daemon.events().iter().map(number).collect()
 }
 
-fn check_transport(daemon: &Daemon, transport: SyslogTransport, answer: &str) {
-    let before = daemon.events().len();
-    let records = records();
-    for (round, format) in [(1, Format::Native), (2, Format::Ecs)] {
-        let mut sink = sink(transport.clone(), format);
-        let troubles = deliver_all(&mut sink, &records, records.len());
-        assert!(troubles.is_empty(), "{troubles:?}");
-        let events = daemon.wait_for_events(before + round * records.len());
-        let new = &events[events.len() - records.len()..];
-        check(new.iter().map(read).collect(), &records, format);
-        let said = sink.answer().unwrap();
-        assert!(said.contains(answer), "{said}");
-    }
-}
-
 #[test]
 fn rsyslog_reads_over_each_transport_what_was_sent() {
     let Some(daemon) = Daemon::start(&SERVER, "rsyslog_reads_over_each_transport_what_was_sent")
     else {
         return;
     };
-    let client = daemon.authority.certify("client", "gateway");
-    let trust = daemon.authority.trusted_by(Some(client));
-    check_transport(&daemon, udp(daemon.ports.udp), "UDP tells nothing");
-    check_transport(
-        &daemon,
-        tcp(daemon.ports.tcp),
-        "confirmed by the peer within",
-    );
-    check_transport(&daemon, tls(daemon.ports.tls, trust), "TLS 1.3");
+    check_network(&daemon, &[Format::Native, Format::Ecs]);
 }
 
 #[test]
@@ -111,8 +91,7 @@ fn rsyslog_that_was_killed_is_connected_to_again() {
     else {
         return;
     };
-    let client = daemon.authority.certify("client", "gateway");
-    let trust = daemon.authority.trusted_by(Some(client));
+    let trust = daemon.authority.trusted_by_client();
     let records = numbered(60);
     let mut sinks = [
         sink(tcp(daemon.ports.tcp), Format::Native),

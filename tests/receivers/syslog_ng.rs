@@ -5,17 +5,20 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use wallwatch::config::{Format, SyslogTransport};
+use wallwatch::config::Format;
 use wallwatch::delivery::sink::Sink;
 
-use super::certificates::Authority;
 use super::daemon::{Daemon, Server};
-use super::{Read, check, deliver_all, held, records, sink, tcp, tls, udp, unix};
+use super::{
+    Read, check, check_network, check_transport, deliver_all, held, records, sink, tls, unix,
+};
+use crate::certificates::Authority;
 
 const SERVER: Server = Server {
     name: "syslog-ng",
     port_as: |port| format!("port({port})"),
     command,
+    read,
     sockets: &["datagram", "stream"],
 };
 
@@ -63,46 +66,20 @@ fn read(line: &Value) -> Read {
     }
 }
 
-fn check_transport(daemon: &Daemon, transport: SyslogTransport, answer: &str) {
-    let before = daemon.events().len();
-    let records = records();
-    let mut sink = sink(transport, Format::Native);
-    assert_eq!(deliver_all(&mut sink, &records, records.len()), []);
-    let events = daemon.wait_for_events(before + records.len());
-    check(
-        events[before..].iter().map(read).collect(),
-        &records,
-        Format::Native,
-    );
-    let said = sink.answer().unwrap();
-    assert!(said.contains(answer), "{said}");
-}
-
 #[test]
 fn syslog_ng_reads_over_each_transport_what_was_sent() {
     let Some(daemon) = Daemon::start(&SERVER, "syslog_ng_reads_over_each_transport_what_was_sent")
     else {
         return;
     };
-    let client = daemon.authority.certify("client", "gateway");
-    let trust = daemon.authority.trusted_by(Some(client));
-    check_transport(&daemon, udp(daemon.ports.udp), "UDP tells nothing");
-    check_transport(
-        &daemon,
-        tcp(daemon.ports.tcp),
-        "confirmed by the peer within",
-    );
-    check_transport(&daemon, tls(daemon.ports.tls, trust), "TLS 1.3");
-    check_transport(
-        &daemon,
-        unix(daemon.path("datagram")),
-        "read everything within",
-    );
-    check_transport(
-        &daemon,
-        unix(daemon.path("stream")),
-        "confirmed by the peer within",
-    );
+    check_network(&daemon, &[Format::Native]);
+    for (socket, answer) in [
+        ("datagram", "read everything within"),
+        ("stream", "confirmed by the peer within"),
+    ] {
+        let transport = unix(daemon.path(socket));
+        check_transport(&daemon, transport, &[Format::Native], answer);
+    }
 }
 
 #[test]
