@@ -60,6 +60,21 @@ fn a_command_refuses_a_configuration_that_check_refuses() {
 }
 
 #[test]
+fn the_configuration_in_force_is_shown_and_is_one() {
+    let output = with_config("[host]\nname = \"gateway\"\n", &["config"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("name = \"gateway\" # "), "{text}");
+    assert!(text.contains("queue_lines = 1024 # default"), "{text}");
+    let again = with_config(&text, &["check"]);
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+
+    let refused = with_config("nonsense = 1\n", &["config"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert_eq!(stdout(&refused), "");
+}
+
+#[test]
 fn a_named_configuration_must_exist() {
     let output = wallwatch()
         .args(["--config", "/nowhere.toml", "check"])

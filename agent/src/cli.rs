@@ -27,7 +27,8 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_STATUS, max_term_width = 100)]
 pub struct Cli {
-    /// Configuration file [default: /etc/wallwatch/wallwatch.toml, which need not exist]
+    /// Configuration file [default: /etc/wallwatch/wallwatch.toml, which need not exist]; the *.toml in
+    /// conf.d beside it are read after it
     #[arg(long, short, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -53,6 +54,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Check the configuration and the rules; all errors at once
     Check,
+    /// Show the configuration that is in force, and where each key was written; secrets are masked
+    Config,
     /// Show the rules that are in force
     Rules,
     /// Say whether watching works on this host, by doing it, and what to do where it does not

@@ -1,20 +1,24 @@
 //! The configuration: what the operator wrote ([`Config`]) and what it means ([`Settings`]).
 //!
-//! A file is read with the place of each value, so that everything that is wrong is told at once,
-//! each with its line. Where a key is not written, its default holds; the shipped file shows all of
-//! them.
+//! Files are read with the place of each value, so that everything that is wrong is told at once,
+//! each with its line. What a later file says is put over what earlier ones did. Where a key is not
+//! written, its default holds; the shipped file shows all of them.
 
 mod byte_size;
 mod doubt;
+mod effective;
 mod file;
 mod filters;
 mod origin;
+mod overlay;
 mod overrides;
 mod problem;
 pub mod rule_file;
 mod section;
 mod settings;
+mod shipped;
 mod sinks;
+mod sources;
 mod suggest;
 mod written;
 
@@ -40,24 +44,49 @@ pub use written::{
     RulesConfig, SensorConfig, StateConfig, StoreConfig, TamperConfig,
 };
 
+use sources::Source;
+
 /// Read when no file is named; it need not exist.
 pub const DEFAULT_PATH: &str = "/etc/wallwatch/wallwatch.toml";
 
-/// The settings of the file that was `named`, or of the default one.
+/// The settings of the file that was `named`, or of the default one, and of those in `conf.d` beside it, the later over
+/// the earlier.
 pub fn load(named: Option<&Path>) -> Result<Settings, Problems> {
-    let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-    let name: Arc<Path> = path.into();
-    match file::read(path) {
-        Ok(Some(text)) => parse(name, &text),
-        Ok(None) if named.is_none() => parse(name, ""),
-        Ok(None) => Err(Problems::of(vec![Problem::of_file(&name, file::missing())])),
-        Err(fault) => Err(Problems::of(vec![Problem::of_file(&name, fault)])),
-    }
+    let sources = sources::read(named).map_err(Problems::of)?;
+    combine(&sources)
 }
 
 /// The settings that `text` stands for; `file` is its name in problems.
 pub fn parse(file: Arc<Path>, text: &str) -> Result<Settings, Problems> {
-    let (config, mut problems) = Config::parse(file, text);
+    let text = text.to_owned();
+    combine(&[Source { file, text }])
+}
+
+/// What is in force, as a configuration file that says of each key where it was written.
+pub fn effective(named: Option<&Path>) -> Result<String, Problems> {
+    let sources = sources::read(named).map_err(Problems::of)?;
+    let settings = combine(&sources)?;
+    let rule = &settings.rules.linux_iptables_firewall_modification;
+    let rule_file = match &rule.file {
+        None => None,
+        Some(path) => Some(Source::read(path).map_err(|problem| Problems::of(vec![problem]))?),
+    };
+    let window_offset_s = rule.spec.window.offset_s;
+    Ok(effective::show(
+        &sources,
+        rule_file.as_ref(),
+        window_offset_s,
+    ))
+}
+
+fn combine(sources: &[Source]) -> Result<Settings, Problems> {
+    let mut config = Config::default();
+    let mut problems = Vec::new();
+    for Source { file, text } in sources {
+        let (later, found) = Config::parse(Arc::clone(file), text);
+        problems.extend(found);
+        config.put_over(later, &mut problems);
+    }
     match Settings::from_config(config) {
         Ok(settings) if problems.is_empty() => Ok(settings),
         Ok(_) => Err(Problems::of(problems)),

@@ -66,6 +66,9 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Check = cli.command {
         return check(loaded);
     }
+    if let Command::Config = cli.command {
+        return print(&config::effective(cli.config.as_deref())?);
+    }
     if let Command::Doctor(args) = cli.command {
         return examine(loaded, cli.config.as_deref(), &args);
     }
@@ -104,7 +107,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Spool(args) => stored::unless_broken_pipe(spool(settings, args)),
         Command::Sinks(args) => stored::unless_broken_pipe(sinks(&settings, args)),
         Command::Rules => print(&rules::describe(&settings, clock::now().wall_ns)),
-        Command::Check | Command::Doctor(_) | Command::Canary(_) => {
+        Command::Check | Command::Config | Command::Doctor(_) | Command::Canary(_) => {
             unreachable!("handled above")
         }
     }

@@ -29,12 +29,18 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Fault> {
     if !metadata.is_file() {
         return Err(Fault::NotRegular);
     }
-    if metadata.mode() & WRITABLE_BY_ALL != 0 {
+    check_mode(metadata.mode())?;
+    read_bounded(file).map(Some)
+}
+
+/// Refuses what everyone may write.
+pub(super) fn check_mode(mode: u32) -> Result<(), Fault> {
+    if mode & WRITABLE_BY_ALL != 0 {
         return Err(Fault::WritableByAll {
-            mode: metadata.mode() & PERMISSION_BITS,
+            mode: mode & PERMISSION_BITS,
         });
     }
-    read_bounded(file).map(Some)
+    Ok(())
 }
 
 /// That a file is not there, where it has to be.

@@ -17,7 +17,7 @@ use super::overrides::{globs, has_no_control};
 use super::problem::Fault;
 use super::section::Section;
 
-const FILTERS_MAX: usize = 256;
+pub(super) const FILTERS_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 128;
 const TEXT_BYTES_MAX: usize = 1024;
 

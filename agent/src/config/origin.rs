@@ -13,6 +13,21 @@ pub struct Origin {
     pub key: String,
 }
 
+/// Where the lines of a text begin.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at + 1).collect())
+    }
+
+    /// The line at an offset in bytes; the first is 1.
+    pub(super) fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|&start| start <= offset) + 1
+    }
+}
+
 /// A value that an operator wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written<T> {

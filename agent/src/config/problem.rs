@@ -106,6 +106,8 @@ pub enum Fault {
     WritableByAll { mode: u32 },
     #[error("expected at most {bytes_max} bytes, found more")]
     TooLong { bytes_max: u64 },
+    #[error("expected at most {count_max} files, found more")]
+    TooMany { count_max: usize },
     #[error("expected UTF-8, found other bytes after byte {valid_bytes}")]
     NotUtf8 { valid_bytes: usize },
     #[error("not TOML: {message}")]

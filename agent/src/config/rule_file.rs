@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::pipeline::alert::{RuleIdentity, Severity, WindowMode};
 use crate::pipeline::detect::rule::{RuleSpec, WindowSpec};
 
-use super::file;
 use super::origin::Origin;
 use super::overrides::{Overrides, globs};
 use super::problem::{Problem, Problems};
 use super::section::{Document, Section, Texts};
+use super::sources::Source;
 
 const IPTABLES_FILE: &str = "linux_iptables_firewall_modification.toml (built in)";
 const IPTABLES: &str = include_str!("../../rules/linux_iptables_firewall_modification.toml");
@@ -40,11 +40,8 @@ pub(super) fn read_built_in() -> Result<(RuleSpec, Origin), Vec<Problem>> {
 
 /// The rule in the file at `path` and the place of its clauses, or what is wrong with it.
 pub(super) fn read(path: &Path) -> Result<(RuleSpec, Origin), Vec<Problem>> {
-    let name: Arc<Path> = path.into();
-    match file::read(path).and_then(|text| text.ok_or_else(file::missing)) {
-        Ok(text) => parse(name, &text),
-        Err(fault) => Err(vec![Problem::of_file(&name, fault)]),
-    }
+    let Source { file, text } = Source::read(path).map_err(|problem| vec![problem])?;
+    parse(file, &text)
 }
 
 /// The rule that `text` is and the place of its clauses, if nothing is wrong with it.

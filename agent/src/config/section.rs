@@ -11,7 +11,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::origin::{Origin, Written};
+use super::origin::{Lines, Origin, Written};
 use super::problem::{Fault, Problem};
 use super::suggest;
 
@@ -19,8 +19,7 @@ use super::suggest;
 pub(super) struct Document<'t> {
     file: Arc<Path>,
     root: DeTable<'t>,
-    /// Where each line but the first begins.
-    line_starts: Vec<usize>,
+    lines: Lines,
     /// Lines that are not TOML: what the parser made of them is not judged a second time.
     broken_lines: BTreeSet<usize>,
     /// The first broken line that was to be a header. Keys below it may seem to be where they are
@@ -35,7 +34,7 @@ impl<'t> Document<'t> {
         let mut document = Self {
             file,
             root: root.into_inner(),
-            line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
+            lines: Lines::of(text),
             broken_lines: BTreeSet::new(),
             broken_header: None,
             problems: RefCell::default(),
@@ -79,7 +78,7 @@ impl<'t> Document<'t> {
     }
 
     fn line_at(&self, offset: usize) -> usize {
-        self.line_starts.partition_point(|&start| start <= offset) + 1
+        self.lines.at(offset)
     }
 
     fn report(&self, origin: &Origin, fault: Fault) {

@@ -9,8 +9,7 @@ use crate::pipeline::filter::FilterSpec;
 use crate::pipeline::repeats::RepeatLimits;
 
 use super::doubt::Doubt;
-use super::filters::doubts;
-use super::filters::same_name;
+use super::filters::{doubts, same_name};
 use super::origin::Written;
 use super::problem::Problem;
 use super::rule_file;

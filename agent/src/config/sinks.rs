@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::pipeline::alert::Severity;
 use crate::pipeline::firewall::finding::FindingKind;
 
-pub(super) use read::read_sinks;
+pub(super) use read::{SINKS_MAX, read_sinks, same_name};
 
 /// One receiver of alerts, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]

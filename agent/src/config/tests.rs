@@ -1,3 +1,4 @@
+mod files;
 mod filters;
 mod shipped;
 mod sinks;

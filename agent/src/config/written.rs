@@ -27,7 +27,7 @@ const GROUP_BYTES_MAX: usize = 32;
 const HOST_NAME_BYTES_MAX: usize = 253;
 const MANAGERS_MAX: usize = 64;
 const PATH_BYTES_MAX: usize = 4095;
-const LABELS_MAX: usize = 16;
+pub(super) const LABELS_MAX: usize = 16;
 const LABEL_NAME_BYTES_MAX: usize = 64;
 const PATTERNS_MAX: usize = 64;
 

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Each has a thread.
-const SINKS_MAX: usize = 16;
+pub(in crate::config) const SINKS_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 32;
 /// The local log has it.
 const NAME_OF_LOCAL_LOG: &str = "file";
@@ -100,9 +100,7 @@ pub(in crate::config) fn read_sinks(
             continue;
         };
         if !names.insert(sink.name.clone()) {
-            let expected = "a name that no other sink has".to_owned();
-            let found = format!("{:?}", sink.name);
-            root.report(&origin, Fault::Unfit { expected, found });
+            root.report(&origin, same_name(&sink.name));
         }
         sinks.push(Written {
             value: sink,
@@ -113,6 +111,13 @@ pub(in crate::config) fn read_sinks(
         value: sinks,
         origin: sections.origin,
     })
+}
+
+pub(in crate::config) fn same_name(name: &str) -> Fault {
+    Fault::Unfit {
+        expected: "a name that no other sink has".to_owned(),
+        found: format!("{name:?}"),
+    }
 }
 
 fn read_sink(mut section: Section<'_>) -> Option<SinkSettings> {

@@ -1,27 +1,11 @@
 //! The configuration file that is shipped.
 
 use super::*;
-
-const SHIPPED: &str = include_str!("../../../packaging/wallwatch.toml");
-
-/// The shipped file with its keys, and if asked its examples, no longer commented out.
-fn uncommented(with_examples: bool) -> String {
-    let lines = SHIPPED.lines().map(|line| {
-        let bare = line.strip_prefix('#').unwrap_or(line);
-        let example = bare.starts_with("     ");
-        let prose = !example && (bare.starts_with(' ') || bare.is_empty());
-        if prose || (example && !with_examples) {
-            line
-        } else {
-            bare
-        }
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
+use crate::config::shipped::{TEXT, uncommented};
 
 #[test]
 fn the_shipped_file_means_the_defaults_as_it_is_and_with_every_key_uncommented() {
-    assert_eq!(settings(SHIPPED), settings(""));
+    assert_eq!(settings(TEXT), settings(""));
     assert_eq!(settings(&uncommented(false)), settings(""));
 }
 
