@@ -13,6 +13,7 @@ pub mod exec;
 pub mod failed_exec;
 pub mod filter;
 pub mod firewall;
+pub mod interpreter;
 pub mod loss;
 pub mod process_tree;
 pub mod redact;
@@ -345,6 +346,7 @@ fn parent_alone(alert: &Alert) -> Ancestor {
     Ancestor {
         process: alert.parent,
         script: None,
+        claimed_script: None,
         exe: match alert.parent_unknown {
             Some(reason) => ExePath::Unknown(reason),
             None => ExePath::Known(alert.key.parent_process_path.clone()),

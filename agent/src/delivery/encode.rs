@@ -231,6 +231,8 @@ struct AncestorLine<'a> {
     executable_unknown: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_script: Option<Text<'a>>,
     command_line: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_line_cut: Option<TextCut<'a>>,
@@ -400,6 +402,10 @@ fn agent_line(context: &AlertContext, budget: Budget) -> AgentLine<'_> {
     }
 }
 
+fn path(path: Option<&[u8]>, budget: Budget) -> Option<Text<'_>> {
+    Some(Text::whole(path?).within(budget.field_bytes))
+}
+
 fn known(text: Option<&str>, budget: Budget) -> Option<Text<'_>> {
     Some(Text::whole(text?.as_bytes()).within(budget.field_bytes))
 }
@@ -427,6 +433,7 @@ fn ancestor_line(ancestor: &Ancestor, budget: Budget) -> AncestorLine<'_> {
         process,
         exe,
         script,
+        claimed_script,
         command_line,
         command_line_bytes_full,
         exec_time,
@@ -438,9 +445,8 @@ fn ancestor_line(ancestor: &Ancestor, budget: Budget) -> AncestorLine<'_> {
         start_ns: process.start_ns,
         executable: executable(exe, budget),
         executable_unknown: executable_unknown(exe),
-        script: script
-            .as_ref()
-            .map(|script| Text::whole(script).within(budget.field_bytes)),
+        script: path(script.as_deref(), budget),
+        claimed_script: path(claimed_script.as_deref(), budget),
         command_line_cut: text_cut(&command_line, None),
         command_line,
         exec_time: exec_time.map(Moment),

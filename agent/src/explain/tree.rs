@@ -169,6 +169,9 @@ fn process(view: View<'_>) -> String {
     if let Some(script) = view.at("script").shown() {
         text.push_str(&format!(" running {script}"));
     }
+    if let Some(script) = view.at("claimed_script").shown() {
+        text.push_str(&format!(" told to run {script}"));
+    }
     if let Some(command) = view
         .at("command_line")
         .text()

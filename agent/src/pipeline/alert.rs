@@ -173,6 +173,8 @@ pub struct Ancestor {
     pub exe: ExePath,
     /// The script that the executable interprets, as its exec named it.
     pub script: Option<Arc<[u8]>>,
+    /// The script that its command line names, where the kernel told none: what whoever started it says.
+    pub claimed_script: Option<Arc<[u8]>>,
     /// Its command line, joined by spaces and cut; empty when unknown.
     pub command_line: Vec<u8>,
     pub command_line_bytes_full: u64,

@@ -12,6 +12,7 @@ use super::alert::Ancestor;
 use super::exec::{
     Argv, Event, ExePath, Exec, Exit, FileId, Fork, ProcessKey, Running, Time, Unknown,
 };
+use super::interpreter::claimed_script;
 
 /// How much the tree may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,8 @@ struct Image {
     /// The file, when the exec itself was seen.
     file: Option<FileId>,
     script: Option<Arc<[u8]>>,
+    /// Of the command line, where the kernel told none.
+    claimed_script: Option<Arc<[u8]>>,
     command_line: Arc<[u8]>,
     command_line_bytes_full: u64,
 }
@@ -91,14 +94,16 @@ impl Image {
             exe: ExePath::Unknown(Unknown::NotRecorded),
             file: None,
             script: None,
+            claimed_script: None,
             command_line: Arc::from([]),
             command_line_bytes_full: 0,
         }
     }
 
     fn bytes(&self) -> usize {
-        let script = self.script.as_ref().map_or(0, |script| script.len());
-        self.exe.known().map_or(0, <[u8]>::len) + script + self.command_line.len()
+        let scripts = [&self.script, &self.claimed_script].into_iter().flatten();
+        let scripts: usize = scripts.map(|script| script.len()).sum();
+        self.exe.known().map_or(0, <[u8]>::len) + scripts + self.command_line.len()
     }
 }
 
@@ -179,6 +184,7 @@ impl ProcessTree {
                 },
                 exe: image.exe.clone(),
                 script: image.script.clone(),
+                claimed_script: image.claimed_script.clone(),
                 command_line: image.command_line.to_vec(),
                 command_line_bytes_full: image.command_line_bytes_full,
                 exec_time: found.exec_time,
@@ -396,10 +402,13 @@ impl ProcessTree {
         script: Option<&[u8]>,
         argv: Option<&Argv>,
     ) -> Arc<Image> {
+        let claimed = argv.filter(|_| script.is_none());
+        let claimed = claimed.and_then(|argv| claimed_script(exe, argv));
         let image = Image {
             exe: exe.clone(),
             file,
             script: script.map(Arc::from),
+            claimed_script: claimed.map(Arc::from),
             command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
             command_line_bytes_full: argv.map_or(0, joined_bytes),
         };

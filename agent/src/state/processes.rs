@@ -23,8 +23,8 @@ pub(super) const FILE_NAME: &str = "processes.jsonl";
 
 const SCHEMA: &str = "wallwatch.processes/1";
 
-/// Longest line that is read: a path of 4 KiB and an excerpt of 256 bytes come to 26 KiB when JSON escapes
-/// every byte of them.
+/// Longest line that is read: two paths of 4 KiB and an excerpt of 256 bytes come to 50 KiB when JSON
+/// escapes every byte of them.
 const LINE_BYTES_MAX: u64 = 64 << 10;
 
 /// Bytes of a file that are read: six times the texts that a tree may hold, for JSON may escape every byte,
@@ -152,6 +152,9 @@ struct Line {
     /// What is run by an interpreter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     script: Option<Text>,
+    /// What the command line names as that, where the kernel told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claimed_script: Option<Text>,
     command_line: Text,
     command_line_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,6 +188,7 @@ impl From<&Remembered> for Line {
             exe,
             file,
             script,
+            claimed_script,
             command_line,
             command_line_bytes_full,
             exec_time,
@@ -201,6 +205,7 @@ impl From<&Remembered> for Line {
             exe_unknown: unknown_word(exe),
             exe_file: file.map(|FileId { inode, device }| ExeFile { inode, device }),
             script: script.as_ref().map(|path| Text(path.to_vec())),
+            claimed_script: claimed_script.as_ref().map(|path| Text(path.to_vec())),
             command_line: Text(command_line.to_vec()),
             command_line_bytes: *command_line_bytes_full,
             exec_time: exec_time.map(|Time { boot_ns, wall_ns }| ExecTime { boot_ns, wall_ns }),
@@ -219,6 +224,7 @@ impl From<Line> for Remembered {
             exe_unknown,
             exe_file,
             script,
+            claimed_script,
             command_line,
             command_line_bytes,
             exec_time,
@@ -236,6 +242,7 @@ impl From<Line> for Remembered {
             exe: exe_path(exe, exe_unknown),
             file: exe_file.map(|ExeFile { inode, device }| FileId { inode, device }),
             script: script.map(|path| path.0.into()),
+            claimed_script: claimed_script.map(|path| path.0.into()),
             command_line: command_line.0.into(),
             command_line_bytes_full: command_line_bytes,
             exec_time: exec_time.map(|ExecTime { boot_ns, wall_ns }| Time { boot_ns, wall_ns }),

@@ -15,7 +15,7 @@ use super::exec::{ExecLine, exec_line};
 use super::text::Text;
 use super::{
     AgentLine, AlertContext, AncestorLine, HostLine, Moment, Shown, agent_line, ancestor_line,
-    ends, first, host_line, is_zero, known, left_out, state_word,
+    ends, first, host_line, is_zero, known, left_out, path, state_word,
 };
 
 /// As [`SCHEMA`](super::SCHEMA) is that of an alert.
@@ -62,6 +62,10 @@ struct OriginLine<'a> {
     pid: u32,
     start_ns: u64,
     executable: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_script: Option<Text<'a>>,
     unit: Option<Text<'a>>,
 }
 
@@ -160,15 +164,17 @@ fn origin_line(origin: &Origin, budget: Budget) -> OriginLine<'_> {
         kind,
         process,
         exe,
+        script,
+        claimed_script,
         unit,
     } = origin;
     OriginLine {
         kind: kind.as_str(),
         pid: process.tgid,
         start_ns: process.start_ns,
-        executable: exe
-            .as_ref()
-            .map(|exe| Text::whole(exe).within(budget.field_bytes)),
+        executable: path(exe.as_deref(), budget),
+        script: path(script.as_deref(), budget),
+        claimed_script: path(claimed_script.as_deref(), budget),
         unit: known(unit.as_deref(), budget),
     }
 }

@@ -138,10 +138,13 @@ fn begun_at(origin: &Origin) -> String {
         kind,
         process,
         exe,
+        script,
+        claimed_script,
         unit,
     } = origin;
+    let running = running(script.as_deref(), claimed_script.as_deref());
     let exe = exe.as_ref().map_or_else(String::new, |exe| {
-        format!(": {} ({})", field(exe), process.tgid)
+        format!(": {}{running} ({})", field(exe), process.tgid)
     });
     let unit = unit
         .as_ref()
@@ -276,12 +279,19 @@ fn from(alert: &Alert) -> String {
         (true, false) => " (removed since it was started)",
         (false, false) => "",
     };
-    let script = alert
-        .ancestry
-        .first()
-        .and_then(|parent| parent.script.as_deref());
-    let script = script.map_or_else(String::new, |script| format!(" running {}", field(script)));
-    format!("{path}{script}{gone}, pid {}", alert.key.parent_process_id)
+    let running = alert.ancestry.first().map_or_else(String::new, |parent| {
+        running(parent.script.as_deref(), parent.claimed_script.as_deref())
+    });
+    format!("{path}{running}{gone}, pid {}", alert.key.parent_process_id)
+}
+
+/// Which script an interpreter runs, or claims to run.
+fn running(script: Option<&[u8]>, claimed: Option<&[u8]>) -> String {
+    match (script, claimed) {
+        (Some(script), _) => format!(" running {}", field(script)),
+        (None, Some(claimed)) => format!(" told to run {}", field(claimed)),
+        (None, None) => String::new(),
+    }
 }
 
 fn what(alert: &Alert) -> String {

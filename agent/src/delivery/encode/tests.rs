@@ -119,6 +119,7 @@ fn ancestor(tgid: u32, exe: ExePath, command_line: &str) -> Ancestor {
         process: process(tgid),
         exe,
         script: None,
+        claimed_script: None,
         command_line: command_line.as_bytes().to_vec(),
         command_line_bytes_full: command_line.len() as u64,
         exec_time: None,
@@ -504,7 +505,9 @@ fn any_exec() -> impl Strategy<Value = Evidence> {
 }
 
 fn any_ancestor() -> impl Strategy<Value = Ancestor> {
-    (bytes(5000), bytes(5000), any::<u64>()).prop_map(|(exe, command_line, bytes_full)| Ancestor {
+    let texts = (bytes(5000), option::of(bytes(5000)), bytes(5000));
+    (texts, any::<u64>()).prop_map(|((exe, claimed, command_line), bytes_full)| Ancestor {
+        claimed_script: claimed.map(Into::into),
         command_line,
         command_line_bytes_full: bytes_full,
         ..ancestor(1, ExePath::Known(exe.into()), "")

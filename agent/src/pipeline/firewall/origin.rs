@@ -58,6 +58,10 @@ pub struct Origin {
     pub process: ProcessKey,
     /// What gave it its kind, or the process's own executable.
     pub exe: Option<Arc<[u8]>>,
+    /// The script that this executable interprets, as its exec named it.
+    pub script: Option<Arc<[u8]>>,
+    /// The script that its command line names, where the kernel told none. It gives nothing its kind.
+    pub claimed_script: Option<Arc<[u8]>>,
     /// The systemd unit, where the cgroup tells one.
     pub unit: Option<Arc<str>>,
 }
@@ -72,6 +76,8 @@ impl Origin {
                 start_ns: 0,
             },
             exe: None,
+            script: None,
+            claimed_script: None,
             unit: None,
         }
     }
@@ -201,10 +207,13 @@ pub fn origin(
     let unit = cgroup.and_then(|cgroup| cgroup.unit.clone());
     let outermost = outermost(lineage)?;
     let of = |kind, at: usize, named: usize| {
+        let named = lineage.get(named)?;
         Some(Origin {
             kind,
             process: lineage.get(at)?.process,
-            exe: known(&lineage.get(named)?.exe),
+            exe: known(&named.exe),
+            script: named.script.clone(),
+            claimed_script: named.claimed_script.clone(),
             unit: unit.clone(),
         })
     };
@@ -245,7 +254,7 @@ fn known(exe: &ExePath) -> Option<Arc<[u8]>> {
     }
 }
 
-/// By the executable, or by the script that it interprets.
+/// By the executable, or by the script that it interprets. What a command line claims is no reason to be lenient.
 fn kind_of(ancestor: &Ancestor, managers: &[Box<[u8]>]) -> Option<OriginKind> {
     let script = ancestor.script.as_deref();
     [ancestor.exe.known(), script]

@@ -1,6 +1,7 @@
 //! Which firewall tool an exec is, whatever its name says.
 
 use crate::pipeline::exec::basename;
+use crate::pipeline::interpreter::{Interpreted, interpreted, is_interpreter};
 
 use super::change::{Command, Family};
 use super::iptables::{self, XtablesProgram};
@@ -32,11 +33,6 @@ const FRONTS_MAX: usize = 4;
 
 /// Programs that run the one that their first name, or their first argument, says.
 const MULTI_CALL: &[&[u8]] = &[b"busybox", b"toybox", b"kmod"];
-
-/// Interpreters of the scripts among the tools.
-const INTERPRETERS: &[&[u8]] = &[
-    b"python", b"sh", b"bash", b"dash", b"ash", b"perl", b"ksh", b"zsh",
-];
 
 /// Which tool was executed and what its command line means. `exe` is the resolved path of the executable, as far
 /// as it is known; `argv` begins with the program's name for itself.
@@ -87,7 +83,12 @@ fn of_program(
         return of_program(program, program, arguments, fronts);
     }
     if is_interpreter(file) {
-        let (script, arguments) = script(arguments)?.split_first()?;
+        // An option that is not known must not hide the tool behind it.
+        let Interpreted {
+            script,
+            arguments,
+            sure: _,
+        } = interpreted(file, arguments)?;
         return of_program(script, script, arguments, fronts);
     }
     if XtablesProgram::is_multi_call(file) {
@@ -184,32 +185,6 @@ fn is_multi_call(name: &[u8]) -> bool {
         let rest = name.strip_prefix(*known);
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'-' | b'_')))
     })
-}
-
-/// With a version, as in `python3.11`.
-fn is_interpreter(name: &[u8]) -> bool {
-    INTERPRETERS.iter().any(|known| {
-        let rest = name.strip_prefix(*known);
-        rest.is_some_and(|rest| {
-            rest.iter()
-                .all(|byte| byte.is_ascii_digit() || *byte == b'.')
-        })
-    })
-}
-
-/// The script among an interpreter's arguments, and what follows. A program on the command line is none.
-fn script<'s, 'a>(arguments: &'s [&'a [u8]]) -> Option<&'s [&'a [u8]]> {
-    for (at, argument) in arguments.iter().enumerate() {
-        match argument {
-            [b'-', b'-', ..] => {}
-            [b'-', letters @ ..] if letters.iter().any(|letter| matches!(letter, b'c' | b'm')) => {
-                return None;
-            }
-            [b'-', ..] => {}
-            _ => return arguments.get(at..),
-        }
-    }
-    None
 }
 
 /// `ld-linux-x86-64.so.2`, `ld-musl-aarch64.so.1`, `ld.so`.

@@ -46,8 +46,9 @@ pub fn reasons_of_exec(exec: &Evidence) -> BTreeSet<Reason> {
 pub fn reasons_of_lineage(lineage: &[Ancestor], origin: Option<&Origin>) -> BTreeSet<Reason> {
     let mut reasons = BTreeSet::new();
     let is_writable = |ancestor: &Ancestor| {
-        let script = ancestor.script.as_deref();
-        [ancestor.exe.known(), script]
+        let scripts = [&ancestor.script, &ancestor.claimed_script];
+        let [script, claimed] = scripts.map(Option::as_deref);
+        [ancestor.exe.known(), script, claimed]
             .into_iter()
             .flatten()
             .any(|path| {

@@ -22,6 +22,8 @@ pub struct Remembered {
     pub file: Option<FileId>,
     /// What is run by an interpreter.
     pub script: Option<Arc<[u8]>>,
+    /// What the command line names as that, where the kernel told none.
+    pub claimed_script: Option<Arc<[u8]>>,
     /// Joined by spaces; its beginning, when [`command_line_bytes_full`](Self::command_line_bytes_full) is
     /// more.
     pub command_line: Arc<[u8]>,
@@ -150,6 +152,7 @@ impl ProcessTree {
             exe,
             file,
             script,
+            claimed_script,
             command_line,
             command_line_bytes_full,
             exec_time,
@@ -160,6 +163,7 @@ impl ProcessTree {
             exe,
             file,
             script,
+            claimed_script,
             command_line_bytes_full: command_line_bytes_full.max(command_line.len() as u64),
             command_line: command_line[..kept].into(),
         }));
@@ -202,6 +206,7 @@ impl Process {
             exe: image.exe.clone(),
             file: image.file,
             script: image.script.clone(),
+            claimed_script: image.claimed_script.clone(),
             command_line: Arc::clone(&image.command_line),
             command_line_bytes_full: image.command_line_bytes_full,
             exec_time: *exec_time,

@@ -221,3 +221,35 @@ fn what_is_not_listed_any_more_has_ended_if_the_listing_is_of_the_whole_host() {
     assert_eq!(part.end_all_but(&HashSet::new(), listed), 0);
     assert!(!part.lineage(key(60, 600_000_123))[0].ended);
 }
+
+#[test]
+fn an_interpreter_has_the_script_of_the_kernel_or_else_of_its_command_line() {
+    let mut tree = ProcessTree::new(TreeLimits::default());
+    let bash = ExePath::Known(b"/usr/bin/bash".as_slice().into());
+    let mut exec = sample::exec(&[b"bash", b"/opt/x.sh"]);
+    (exec.process, exec.parent, exec.exe) = (key(50, 5), key(1, 1), bash.clone());
+    tree.handle_event(&Event::Exec(Box::new(exec.clone())));
+    fork(&mut tree, key(50, 5), key(51, 6));
+    // The kernel puts the script of a `#!` line among the arguments, too.
+    exec.process = key(60, 7);
+    (exec.filename, exec.interp) = (b"./x.sh"[..].into(), Some(b"/bin/bash"[..].into()));
+    tree.handle_event(&Event::Exec(Box::new(exec)));
+    tree.handle_event(&Event::Running(Box::new(Running {
+        process: key(70, 80_000_000),
+        parent_tgid: 1,
+        exe: bash,
+        file: None,
+        argv: Argv::from_arguments([b"bash".as_slice(), b"-e", b"y.sh"]),
+    })));
+    let scripts = |tgid, start_ns| {
+        let step = tree.lineage(key(tgid, start_ns)).remove(0);
+        let text =
+            |path: Option<Arc<[u8]>>| path.map(|path| String::from_utf8_lossy(&path).into_owned());
+        (text(step.script), text(step.claimed_script))
+    };
+    let claimed = |path: &str| (None, Some(path.to_owned()));
+    assert_eq!(scripts(50, 5), claimed("/opt/x.sh"));
+    assert_eq!(scripts(51, 6), claimed("/opt/x.sh"), "a fork runs on");
+    assert_eq!(scripts(60, 7), (Some("./x.sh".to_owned()), None));
+    assert_eq!(scripts(70, 80_000_000), claimed("y.sh"));
+}

@@ -32,6 +32,7 @@ fn remembered() -> impl Strategy<Value = Remembered> {
         (
             proptest::option::of(file),
             proptest::option::of(bytes()),
+            proptest::option::of(bytes()),
             bytes(),
             any::<u64>(),
         ),
@@ -40,7 +41,7 @@ fn remembered() -> impl Strategy<Value = Remembered> {
         .prop_map(
             |(
                 (process, creator, exe),
-                (file, script, command_line, bytes_full),
+                (file, script, claimed, command_line, bytes_full),
                 (exec_time, ended),
             )| {
                 Remembered {
@@ -49,6 +50,7 @@ fn remembered() -> impl Strategy<Value = Remembered> {
                     exe,
                     file,
                     script: script.map(Arc::from),
+                    claimed_script: claimed.map(Arc::from),
                     command_line: command_line.into(),
                     command_line_bytes_full: bytes_full,
                     exec_time,
@@ -78,6 +80,7 @@ fn one(tgid: u32) -> Remembered {
         exe: ExePath::Known(b"/bin/x"[..].into()),
         file: None,
         script: None,
+        claimed_script: None,
         command_line: Arc::from(*b"x"),
         command_line_bytes_full: 1,
         exec_time: None,
@@ -103,12 +106,14 @@ fn the_format_stays_as_it_is() {
         boot_ns: 8,
         wall_ns: 9,
     });
-    let text = String::from_utf8(written(&[process, one(5)])).unwrap();
+    let mut claims = one(5);
+    claims.claimed_script = Some(Arc::from(*b"y.sh"));
+    let text = String::from_utf8(written(&[process, claims])).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     expect_test::expect![[r#"
         {"schema":"wallwatch.processes/1","boot_id":"00000000-0000-0000-0000-000000000007","agent_version":"VERSION","processes":2}
         {"pid":4,"start_ns":1,"creator":{"pid":3,"start_ns":18446744073709551615},"exe":null,"exe_unknown":"changed","exe_file":{"inode":5,"device":6},"script":"/x.sh","command_line":{"base64":"Yf9i"},"command_line_bytes":1,"exec_time":{"boot_ns":8,"wall_ns":9},"ended":false}
-        {"pid":5,"start_ns":1,"exe":"/bin/x","command_line":"x","command_line_bytes":1,"ended":false}
+        {"pid":5,"start_ns":1,"exe":"/bin/x","claimed_script":"y.sh","command_line":"x","command_line_bytes":1,"ended":false}
     "#]]
     .assert_eq(&text.replace(version, "VERSION"));
 }

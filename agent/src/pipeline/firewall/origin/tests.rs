@@ -9,6 +9,7 @@ fn ancestor(tgid: u32, exe: &str, script: Option<&str>) -> Ancestor {
         },
         exe: ExePath::Known(exe.as_bytes().into()),
         script: script.map(|script| script.as_bytes().into()),
+        claimed_script: None,
         command_line: Vec::new(),
         command_line_bytes_full: 0,
         exec_time: None,
@@ -126,4 +127,20 @@ fn a_scripts_path_that_goes_back_stands_nowhere() {
         assert_eq!(origin.kind, OriginKind::Unknown, "{script}");
     }
     assert!(!is_system_path(b"/usr/../tmp/nft"));
+}
+
+#[test]
+fn a_script_that_is_only_claimed_is_named_and_excuses_nobody() {
+    let claims = Ancestor {
+        claimed_script: Some(b"/usr/bin/fail2ban-server".as_slice().into()),
+        ..ancestor(30, "/usr/bin/python3.11", None)
+    };
+    let lineage = [ancestor(40, "/usr/sbin/nft", None), claims];
+    let managers = [Box::from(b"/usr/bin/fail2ban-server".as_slice())];
+    let origin = origin(&lineage, None, &managers).unwrap();
+    assert_eq!(origin.kind, OriginKind::Unknown);
+    assert_eq!(origin.exe.as_deref(), Some(&b"/usr/bin/python3.11"[..]));
+    assert_eq!(origin.script, None);
+    let claimed = origin.claimed_script.as_deref();
+    assert_eq!(claimed, Some(&b"/usr/bin/fail2ban-server"[..]));
 }

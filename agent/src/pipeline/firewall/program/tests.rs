@@ -78,6 +78,21 @@ fn scripts_are_found_behind_their_interpreter() {
         tool_of(Some("/usr/bin/dash"), "/bin/sh /usr/sbin/service ufw stop"),
         Some(Tool::ServiceManager)
     );
+    for line in [
+        "python3 -W ignore /usr/sbin/ufw disable",
+        "python3 -Xdev -- /usr/sbin/ufw disable",
+        "python3 --not-yet-known /usr/sbin/ufw disable",
+    ] {
+        assert_eq!(tool_of(python, line), Some(Tool::Ufw), "{line}");
+    }
+    for line in [
+        "bash -o pipefail /usr/sbin/netfilter-persistent flush",
+        "bash --rcfile /x -m /usr/sbin/netfilter-persistent flush",
+    ] {
+        let found = tool_of(Some("/usr/bin/bash"), line);
+        assert_eq!(found, Some(Tool::NetfilterPersistent), "{line}");
+    }
+    assert_eq!(tool_of(python, "python3 -m /usr/sbin/ufw disable"), None);
     assert_eq!(tool_of(Some("/usr/bin/bash"), "bash -c ufw disable"), None);
     assert_eq!(tool_of(Some("/usr/bin/bash"), "-bash"), None);
 }

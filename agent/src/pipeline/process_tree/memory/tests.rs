@@ -217,6 +217,7 @@ fn a_file_that_lies_does_no_harm() {
         exe: known("/bin/x"),
         file: None,
         script: None,
+        claimed_script: None,
         command_line: Arc::from(vec![b'a'; 10_000]),
         command_line_bytes_full: 1,
         exec_time: None,
