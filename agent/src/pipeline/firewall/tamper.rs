@@ -406,6 +406,9 @@ impl Tamper {
     }
 
     fn add(&mut self, kind: FindingKind, actor: &Actor, deed: Deed, time: Time) {
+        if actor.ends_trial(&deed) {
+            return;
+        }
         let origin = actor.origin.as_ref().map(|origin| origin.process);
         let key = (kind, origin);
         if !self.groups.contains_key(&key) {
@@ -618,6 +621,7 @@ impl Actor {
 
 mod edits;
 pub mod explain;
+mod trial;
 
 #[cfg(test)]
 mod tests;

@@ -9,14 +9,14 @@ use crate::pipeline::process_tree::TreeLimits;
 
 const S: u64 = 1_000_000_000;
 
-fn at(s: u64) -> Time {
+pub(super) fn at(s: u64) -> Time {
     Time {
         boot_ns: s * S,
         wall_ns: s * S,
     }
 }
 
-fn key(tgid: u32) -> ProcessKey {
+pub(super) fn key(tgid: u32) -> ProcessKey {
     ProcessKey {
         tgid,
         start_ns: u64::from(tgid) * 10_000_000,
@@ -81,11 +81,11 @@ fn made(tgid: u32, time: Time, changes: Vec<FirewallChange>) -> Made {
     }
 }
 
-fn tamper() -> Tamper {
+pub(super) fn tamper() -> Tamper {
     Tamper::new(TamperLimits::default(), Vec::new())
 }
 
-fn findings(tamper: &mut Tamper) -> Vec<Finding> {
+pub(super) fn findings(tamper: &mut Tamper) -> Vec<Finding> {
     std::iter::from_fn(|| tamper.next_finding()).collect()
 }
 
