@@ -1,6 +1,9 @@
 //! The ways: what is run, and what must be found. A marker (a port, a name) tells one case's evidence from
 //! another's, for what one lineage does is one finding.
 
+mod hiding;
+mod launching;
+
 /// A way, in a `bash` of its own, with the folder of the test as `$1`.
 pub(super) struct Case {
     /// In the list of evasions.
@@ -13,6 +16,10 @@ pub(super) struct Case {
 
 /// Cases that one agent sees; a finding lists so many changes and no more.
 pub(super) struct Group {
+    /// Programs without which they cannot be walked, beyond those that every guest has.
+    pub(super) needs: &'static [&'static str],
+    /// Whether each is walked away from the host's services; see [`APART`](super::APART).
+    pub(super) apart: bool,
     /// Before the agent starts.
     pub(super) set_up: &'static str,
     pub(super) cases: &'static [Case],
@@ -34,8 +41,15 @@ const fn case(
     }
 }
 
-pub(super) const GROUPS: &[Group] = &[
+/// All of them.
+pub(super) fn groups() -> impl Iterator<Item = &'static Group> {
+    GROUPS.iter().chain(launching::GROUPS).chain(hiding::GROUPS)
+}
+
+const GROUPS: &[Group] = &[
     Group {
+        needs: &[],
+        apart: false,
         set_up: "iptables -P INPUT DROP; iptables -A INPUT -p tcp --dport 6000 -j DROP",
         cases: &[
             case(
@@ -104,6 +118,8 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        needs: &[],
+        apart: false,
         set_up: "",
         cases: &[
             case(
@@ -165,6 +181,8 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        needs: &[],
+        apart: false,
         set_up: "",
         cases: &[
             case(
@@ -226,6 +244,8 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        needs: &[],
+        apart: false,
         set_up: "nft add table inet w; nft add chain inet w c '{ type filter hook input priority 0; }'; nft add set inet w allowed '{ type inet_service; }'; nft add rule inet w c tcp dport @allowed accept; nft add set inet w banned '{ type ipv4_addr; }'; nft add element inet w banned '{ 203.0.113.60 }'; nft add rule inet w c ip saddr @banned drop; nft add rule inet w c tcp dport 6050 drop",
         cases: &[
             case(
@@ -314,23 +334,4 @@ pub(super) const GROUPS: &[Group] = &[
             ),
         ],
     },
-];
-
-/// What must not give a finding.
-pub(super) const QUIET: &[&str] = &[
-    "iptables -L -n -v",
-    "iptables -S",
-    "iptables -C INPUT -p tcp --dport 22 -j ACCEPT",
-    "iptables-save",
-    "ip6tables-save",
-    "nft list ruleset",
-    "nft -c 'add table inet x'",
-    "xtables-nft-multi iptables-translate -A INPUT -j ACCEPT",
-    "iptables --version",
-    "iptables -A INPUT --no-such-option 1 -j ACCEPT || true",
-    "iptables -A INPUT -m comment --comment 'ACCEPT tcp --dport 636 &>/dev/null' -p tcp --dport 6066 -j DROP",
-    "iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
-    "iptables -A INPUT -i lo -j ACCEPT",
-    "nft add table inet q; nft add set inet q b '{ type ipv4_addr; }'; nft add chain inet q c '{ type filter hook input priority 0; }'; nft add rule inet q c ip saddr @b drop; nft add element inet q b '{ 203.0.113.61 }'",
-    "nft add rule inet q c tcp dport 22 ct state new limit rate over 5/minute drop",
 ];

@@ -1,0 +1,116 @@
+//! Whatever is put around a tool: lines 16 to 18, 20 and 24.
+
+use super::{Group, case};
+
+pub(super) const GROUPS: &[Group] = &[Group {
+    needs: &[],
+    apart: false,
+    set_up: "nft add table inet w; nft add chain inet w c '{ type filter hook input priority 0; }'",
+    cases: &[
+        case(
+            16,
+            "the longest comment that a rule may have",
+            "iptables -A INPUT -p tcp --dport 6120 -m comment --comment \"$(printf '%255s' '' | tr ' ' A)\" -j ACCEPT",
+            "accept-opened",
+            "6120",
+        ),
+        case(
+            16,
+            "thousands of arguments",
+            "words=$(printf '%3000s' ''); iptables ${words// / -v} -A INPUT -p tcp --dport 6121 -j ACCEPT >/dev/null",
+            "accept-opened",
+            "6121",
+        ),
+        case(
+            16,
+            "an argument of 128 KiB",
+            "nft \"$(printf '%131000s' '')add rule inet w c tcp dport 6122 accept\"",
+            "accept-opened",
+            "6122",
+        ),
+        case(
+            16,
+            "an environment of 1 MiB",
+            "for n in 0 1 2 3 4 5 6 7; do export V$n=\"$(printf '%131000s' '')\"; done; nft add rule inet w c tcp dport 6123 accept",
+            "accept-opened",
+            "6123",
+        ),
+        case(
+            17,
+            "the parent writes over its command line",
+            "\"$1/stub\" rewrite /usr/sbin/sshd system 'nft add rule inet w c tcp dport 6124 accept'",
+            "accept-opened",
+            "6124",
+        ),
+        case(
+            18,
+            "a path that goes back and forth",
+            "cd /usr/sbin; ./../../usr/./sbin/nft add rule inet w c tcp dport 6125 accept",
+            "accept-opened",
+            "6125",
+        ),
+        case(
+            18,
+            "a symbolic link",
+            "ln -s \"$(command -v nft)\" \"$1/link\"; \"$1/link\" add rule inet w c tcp dport 6126 accept",
+            "accept-opened",
+            "6126",
+        ),
+        case(
+            18,
+            "a copy in another folder",
+            "mkdir \"$1/copied\"; cp \"$(command -v nft)\" \"$1/copied\"; \"$1/copied/nft\" add rule inet w c tcp dport 6127 accept",
+            "accept-opened",
+            "6127",
+        ),
+        case(
+            18,
+            "the tool mounted over an innocent program",
+            "unshare --mount --propagation private bash -ec 'mount --bind \"$(command -v nft)\" \"$(readlink -f /usr/bin/env)\"; /usr/bin/env add rule inet w c tcp dport 6128 accept'",
+            "change-without-tool",
+            "6128",
+        ),
+        case(
+            18,
+            "malware mounted over an innocent program",
+            "unshare --mount --propagation private bash -ec 'mount --bind \"$1/stub\" \"$(readlink -f /usr/bin/env)\"; /usr/bin/env system \"nft add rule inet w c tcp dport 6129 accept\"' script \"$1\"",
+            "accept-opened",
+            "6129",
+        ),
+        case(
+            20,
+            "a folder that looks like the host",
+            "unshare --mount --propagation private bash -ec 'mkdir \"$1/root\"; mount --rbind / \"$1/root\"; chroot \"$1/root\" nft add rule inet w c tcp dport 6130 accept' script \"$1\"",
+            "accept-opened",
+            "6130",
+        ),
+        case(
+            20,
+            "mount, pid and IPC namespaces of its own",
+            "unshare --mount --propagation private --pid --ipc --fork nft add rule inet w c tcp dport 6131 accept",
+            "accept-opened",
+            "6131",
+        ),
+        case(
+            20,
+            "root in a user namespace, and a network of its own",
+            "unshare --user --map-root-user --net sh -c 'nft add table inet u; nft add chain inet u c \"{ type filter hook input priority 0; }\"; nft add rule inet u c tcp dport 6132 accept'",
+            "accept-opened",
+            "6132",
+        ),
+        case(
+            20,
+            "from another network namespace into this one",
+            "exec 8</proc/self/ns/net; unshare --net nsenter --net=/proc/self/fd/8 nft add rule inet w c tcp dport 6133 accept",
+            "accept-opened",
+            "6133",
+        ),
+        case(
+            24,
+            "LD_PRELOAD (what it is set to is not told)",
+            "LD_PRELOAD=\"$1/none.so\" nft add rule inet w c tcp dport 6134 accept",
+            "accept-opened",
+            "6134",
+        ),
+    ],
+}];
