@@ -66,6 +66,15 @@ fn assert_success(script: &str, output: &Output) {
     );
 }
 
+/// Whether the programs are there. Guests have few, and firewalld, once installed, takes over a machine's firewall; any
+/// other machine must have the rest.
+fn can_walk(needs: &[&'static str]) -> bool {
+    let missing = missing(needs);
+    let may_lack = in_guest() || missing == ["firewall-cmd"];
+    assert!(missing.is_empty() || may_lack, "{missing:?}");
+    missing.is_empty()
+}
+
 /// Those of the programs that are not there.
 fn missing(programs: &[&'static str]) -> Vec<&'static str> {
     let is_there = |program: &str| {
@@ -140,19 +149,18 @@ fn every_way_past_a_command_line_rule_is_found() {
         return;
     }
     in_own_namespace(|_| {
-        let mut lines = Vec::new();
+        let (mut lines, mut is_whole) = (Vec::new(), true);
         for group in groups() {
-            let missing = missing(group.needs);
-            assert!(missing.is_empty() || in_guest(), "{missing:?}");
-            if missing.is_empty() {
+            if can_walk(group.needs) {
                 lines.extend(walk(group));
             } else {
-                eprintln!("LEFT OUT, for want of {missing:?}: {}", techniques(group));
+                eprintln!("LEFT OUT: {}", techniques(group));
+                is_whole = false;
             }
         }
         lines.sort_by_key(|(number, _)| *number);
         let rows: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
-        check_table("Ways past a rule", &rows);
+        check_table("Ways past a rule", &rows, is_whole);
     });
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::page::check_table;
-use super::{is_own, missing, run_apart};
+use super::{can_walk, is_own, run_apart};
 use crate::harness::{Agent, Stopped, in_guest, stub_in};
 use crate::kernel::can_run;
 use crate::kernel::netfilter::in_own_namespace;
@@ -46,15 +46,15 @@ fn what_published_families_do_is_found() {
         eprintln!("SKIPPED what_published_families_do_is_found: guests have no ufw");
         return;
     }
-    assert_eq!(missing(&["ufw", "systemctl", "service"]), [""; 0]);
+    assert!(can_walk(&["ufw", "systemctl", "service"]));
     in_own_namespace(|_| {
         let seen: Vec<(String, bool)> = FAMILIES.iter().map(walk).collect();
-        if seen.iter().any(|(_, from_nowhere)| !from_nowhere) {
-            eprintln!("the page was not compared: the origin is known here, and weighs");
-            return;
+        let from_nowhere = seen.iter().all(|(_, from_nowhere)| *from_nowhere);
+        if !from_nowhere {
+            eprintln!("the severity is another one: the origin is known here, and weighs");
         }
         let rows: Vec<String> = seen.into_iter().map(|(row, _)| row).collect();
-        check_table("Published families", &rows);
+        check_table("Published families", &rows, from_nowhere);
     });
 }
 

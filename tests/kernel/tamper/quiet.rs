@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::page::check_table;
-use super::{is_own, missing, run, run_apart};
+use super::{can_walk, is_own, run, run_apart};
 use crate::harness::Agent;
 use crate::kernel::can_run;
 use crate::kernel::netfilter::in_own_namespace;
@@ -25,7 +25,7 @@ const QUIET: &[(&str, &str)] = &[
     ),
     (
         "a rule is translated",
-        "iptables-translate -A INPUT -j ACCEPT; xtables-nft-multi iptables-translate -A INPUT -j ACCEPT",
+        "xtables-nft-multi iptables-translate -A INPUT -j ACCEPT",
     ),
     (
         "a version is asked for",
@@ -61,14 +61,24 @@ const QUIET: &[(&str, &str)] = &[
     ),
 ];
 
-/// The same for tools that guests lack.
-const QUIET_MANAGERS: &[(&str, &str)] = &[
-    ("ufw is asked", "ufw status; ufw show raw"),
+/// The same, each for a program that not every machine has.
+const QUIET_TOOLS: &[(&str, &str, &str)] = &[
     (
+        "iptables-translate",
+        "a rule is translated, by the tool's own name",
+        "iptables-translate -A INPUT -j ACCEPT",
+    ),
+    ("ufw", "ufw is asked", "ufw status; ufw show raw"),
+    (
+        "systemctl",
         "a service is asked for",
         "systemctl status nftables || true",
     ),
-    ("firewalld is asked", "firewall-cmd --list-all || true"),
+    (
+        "firewall-cmd",
+        "firewalld is asked",
+        "firewall-cmd --list-all || true",
+    ),
 ];
 
 #[test]
@@ -86,9 +96,14 @@ fn what_only_reads_or_was_not_done_is_silent() {
         for (_, script) in QUIET {
             run(script, folder.path());
         }
-        let managers = missing(&["ufw", "systemctl", "firewall-cmd"]).is_empty();
-        for (_, script) in QUIET_MANAGERS.iter().filter(|_| managers) {
-            run_apart(script, folder.path());
+        let mut is_whole = true;
+        for (program, what, script) in QUIET_TOOLS {
+            if can_walk(&[program]) {
+                run_apart(script, folder.path());
+            } else {
+                eprintln!("LEFT OUT: {what}");
+                is_whole = false;
+            }
         }
         let stopped = agent.stop();
         assert!(stopped.gaps.is_empty());
@@ -98,11 +113,12 @@ fn what_only_reads_or_was_not_done_is_silent() {
             .filter(|event| is_own(event))
             .collect();
         assert!(found.is_empty(), "{found:#?}");
-        let all = QUIET.iter().chain(QUIET_MANAGERS);
+        let tools = QUIET_TOOLS.iter().map(|(_, what, script)| (*what, *script));
+        let all = QUIET.iter().copied().chain(tools);
         let rows: Vec<String> = all
             .map(|(what, script)| format!("| {what} | `{}` |", script.replace('|', "\\|")))
             .collect();
-        check_table("Quiet work", &rows);
+        check_table("Quiet work", &rows, is_whole);
     });
 }
 

@@ -66,14 +66,14 @@ pub(super) const GROUPS: &[Group] = &[Group {
         case(
             18,
             "the tool mounted over an innocent program",
-            "unshare --mount --propagation private bash -ec 'mount --bind \"$(command -v nft)\" \"$(readlink -f /usr/bin/env)\"; /usr/bin/env add rule inet w c tcp dport 6128 accept'",
+            "unshare --mount --propagation private bash -ec 'mount --bind \"$(command -v nft)\" \"$(command -v setpriv)\"; setpriv add rule inet w c tcp dport 6128 accept'",
             "change-without-tool",
             "6128",
         ),
         case(
             18,
             "malware mounted over an innocent program",
-            "unshare --mount --propagation private bash -ec 'mount --bind \"$1/stub\" \"$(readlink -f /usr/bin/env)\"; /usr/bin/env system \"nft add rule inet w c tcp dport 6129 accept\"' script \"$1\"",
+            "unshare --mount --propagation private bash -ec 'mount --bind \"$1/stub\" \"$(command -v setpriv)\"; setpriv system \"nft add rule inet w c tcp dport 6129 accept\"' script \"$1\"",
             "accept-opened",
             "6129",
         ),

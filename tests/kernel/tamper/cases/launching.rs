@@ -97,7 +97,7 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        needs: &["ufw", "firewall-cmd", "systemctl", "service"],
+        needs: &["ufw", "systemctl", "service"],
         apart: true,
         set_up: "",
         cases: &[
@@ -124,13 +124,6 @@ pub(super) const GROUPS: &[Group] = &[
             ),
             case(
                 11,
-                "firewall-cmd (firewalld does not run)",
-                "firewall-cmd --add-port=6116/tcp || true",
-                "accept-opened",
-                "6116",
-            ),
-            case(
-                11,
                 "systemctl stop",
                 "systemctl stop nftables || true",
                 "firewall-stopped",
@@ -144,5 +137,17 @@ pub(super) const GROUPS: &[Group] = &[
                 "stop iptables",
             ),
         ],
+    },
+    Group {
+        needs: &["firewall-cmd"],
+        apart: true,
+        set_up: "",
+        cases: &[case(
+            11,
+            "firewall-cmd (firewalld does not run)",
+            "firewall-cmd --add-port=6116/tcp || true",
+            "accept-opened",
+            "6116",
+        )],
     },
 ];
