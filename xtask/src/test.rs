@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::setup;
 use crate::vm::Series;
-use crate::{cmd, ebpf, fuzz, guest, tidy, vm};
+use crate::{cmd, ebpf, fuzz, guest, tidy, time, vm};
 
 /// What a guest without hardware support takes too long for: half a minute for a test. As filters of the test
 /// harness.
@@ -189,7 +189,11 @@ fn other_kernels(all: bool, install: bool) -> anyhow::Result<()> {
     })
 }
 
+/// Does a part of the work, and says how long it took.
 fn step(what: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     println!("\n== {what}");
-    work().with_context(|| what.to_owned())
+    let begin = time::now();
+    work().with_context(|| what.to_owned())?;
+    println!("-- {what}: {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(())
 }
