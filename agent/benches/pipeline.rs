@@ -22,6 +22,7 @@ use wallwatch::pipeline::exec::{Argv, Event, ExePath, ProcessKey, Running, Time}
 use wallwatch::pipeline::firewall::program::command_of;
 use wallwatch::pipeline::firewall::tamper::{Tamper, TamperLimits};
 use wallwatch::pipeline::process_tree::{ProcessTree, TreeLimits};
+use wallwatch::pipeline::provenance::Program;
 use wallwatch_common::{ExecRecord, ExitRecord, ForkRecord, RecordHeader};
 
 use ring_records::{Exec, Process};
@@ -143,7 +144,9 @@ fn tree_of_20000() -> ProcessTree {
             parent_tgid: tgid / 10,
             exe: ExePath::Known(b"/usr/lib/example/worker"[..].into()),
             file: None,
+            script: None,
             argv: Argv::from_arguments(argv),
+            program: Program::default(),
         })));
     }
     tree

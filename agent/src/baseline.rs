@@ -26,6 +26,10 @@ const SUSPICIOUS: &[&str] = &[
     "writable-origin",
     "network-service",
     "actor-unknown",
+    "manager-file",
+    "manager-foreign-code",
+    "manager-unit",
+    "manager-child",
 ];
 /// Findings that are no work of anybody's, but a pretence or blindness.
 const NEVER: &[&str] = &[

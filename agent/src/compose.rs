@@ -11,6 +11,7 @@ use crate::delivery::encode::{self, AlertContext, HostIdentity};
 use crate::host::complete::Completer;
 use crate::host::identity::Identity;
 use crate::host::procfs::Procfs;
+use crate::host::provenance::Provenances;
 use crate::host::source::Source;
 use crate::pipeline::Pipeline;
 use crate::pipeline::decode::Decoder;
@@ -42,7 +43,8 @@ pub fn attach(
         dest: Some(dest(settings, identity).into()),
         host_id: identity.machine_id.as_deref().map(Arc::from),
     };
-    let completer = Completer::new(Procfs::new(root.join("proc")));
+    let provenances = Provenances::new(root, managers(&settings.tamper));
+    let completer = Completer::new(Procfs::new(root.join("proc")), provenances);
     Source::attach(&settings.sensor, watches_xtables, decoder, completer)
         .context("attach the sensor")
 }
@@ -63,16 +65,20 @@ pub fn pipeline(settings: &Settings) -> anyhow::Result<Pipeline> {
 }
 
 fn tamper(settings: &TamperSettings, filters: &[FilterSpec]) -> anyhow::Result<Option<Tamper>> {
-    let TamperSettings { enabled, managers } = settings;
-    if !enabled {
+    if !settings.enabled {
         return Ok(None);
     }
     let filters = Filters::compile(filters).context("compile the filters")?;
-    let managers = managers.iter().map(|path| path.as_bytes().into());
-    let tamper = Tamper::new(TamperLimits::default(), managers.collect());
+    let tamper = Tamper::new(TamperLimits::default(), managers(settings));
     Ok(Some(
         tamper.with_allowed(Allowed::new(filters, encode::change_text)),
     ))
+}
+
+/// Executables and scripts that the operator calls managers.
+fn managers(settings: &TamperSettings) -> Vec<Box<[u8]>> {
+    let paths = settings.managers.iter();
+    paths.map(|path| path.as_bytes().into()).collect()
 }
 
 /// CIM's `dest`: what the operator says, or the host's own name.

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod namespaces;
 pub mod netfilter;
 pub mod procfs;
+pub mod provenance;
 pub mod ring;
 pub mod sensor;
 pub mod shares;

@@ -16,6 +16,7 @@ pub mod firewall;
 pub mod interpreter;
 pub mod loss;
 pub mod process_tree;
+pub mod provenance;
 pub mod redact;
 pub mod repeats;
 pub mod tty;
@@ -31,6 +32,7 @@ use firewall::origin::origin;
 use firewall::tamper::{Made, Tamper, TamperCounters};
 use process_tree::memory::Remembered;
 use process_tree::{ProcessTree, TreeLimits};
+use provenance::Program;
 use redact::Redaction;
 use repeats::{RepeatLimits, Repeats, Summary};
 
@@ -347,6 +349,7 @@ fn parent_alone(alert: &Alert) -> Ancestor {
         process: alert.parent,
         script: None,
         claimed_script: None,
+        program: Program::default(),
         exe: match alert.parent_unknown {
             Some(reason) => ExePath::Unknown(reason),
             None => ExePath::Known(alert.key.parent_process_path.clone()),

@@ -14,6 +14,7 @@
 
 mod failed_exec;
 mod kind;
+mod provenance;
 pub(crate) mod text;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use kind::Kind;
+use provenance::WrittenProvenance;
 use text::{Arguments, Text, UnknownWord, exe_path, unknown_word};
 
 use crate::pipeline::cgroup::Cgroup;
@@ -143,6 +145,8 @@ struct Written {
     cgroup_id: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cgroup: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provenance: Option<WrittenProvenance>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     namespaces: Option<WrittenNamespaces>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -313,6 +317,7 @@ impl From<Written> for Exec {
                 .cgroup
                 .and_then(|path| Cgroup::parse(&path.0))
                 .map(Arc::new),
+            provenance: written.provenance.map(|written| Arc::new(written.into())),
             namespaces: written
                 .namespaces
                 .map_or_else(Namespaces::default, Namespaces::from),
@@ -366,6 +371,7 @@ impl From<&Exec> for Written {
                 .cgroup
                 .as_ref()
                 .map(|cgroup| Text(cgroup.path.to_vec())),
+            provenance: exec.provenance.as_deref().map(WrittenProvenance::from),
             namespaces: (exec.namespaces != Namespaces::default()).then(|| exec.namespaces.into()),
             stdout_null: exec.stdout_null,
             stderr_null: exec.stderr_null,

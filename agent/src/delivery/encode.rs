@@ -434,6 +434,7 @@ fn ancestor_line(ancestor: &Ancestor, budget: Budget) -> AncestorLine<'_> {
         exe,
         script,
         claimed_script,
+        program: _,
         command_line,
         command_line_bytes_full,
         exec_time,

@@ -54,6 +54,7 @@ pub(super) fn bare(wall_ns: u64, pid: u32, ppid: u32) -> Exec {
         parent_argv: None,
         cgroup_id: 0,
         cgroup: None,
+        provenance: None,
         namespaces: Namespaces::default(),
         stdout_null: false,
         stderr_null: false,

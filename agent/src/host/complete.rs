@@ -1,12 +1,13 @@
 //! Completes an exec by what the kernel program could not tell: the user's name, a command line of which
 //! a page was away or a chunk was lost, and on a kernel without BTF nearly everything.
 
-use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Time, Unknown};
+use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Running, Time, Unknown};
 use crate::pipeline::failed_exec::FailedExec;
 use crate::pipeline::process_tree::TICK_NS;
 
 use super::namespaces::HostNamespaces;
 use super::procfs::Procfs;
+use super::provenance::Provenances;
 use super::users::Users;
 
 /// Where the host is asked.
@@ -15,14 +16,16 @@ pub struct Completer {
     procfs: Procfs,
     users: Users,
     namespaces: HostNamespaces,
+    provenances: Provenances,
 }
 
 impl Completer {
-    pub fn new(procfs: Procfs) -> Self {
+    pub fn new(procfs: Procfs, provenances: Provenances) -> Self {
         Self {
             namespaces: HostNamespaces::read(&procfs),
             procfs,
             users: Users::default(),
+            provenances,
         }
     }
 
@@ -34,6 +37,12 @@ impl Completer {
         }
         exec.user = exec.uid.and_then(|uid| self.users.name(uid, now));
         self.compare_namespaces(exec);
+        self.add_provenance(exec);
+    }
+
+    /// A process that `/proc` alone tells of.
+    pub fn complete_from_procfs(&self, running: &mut Running) {
+        self.provenances.complete_running(&self.procfs, running);
     }
 
     /// A failed exec lacks the user's name alone. What a kernel without BTF does not tell stays unknown.
@@ -46,7 +55,7 @@ impl Completer {
     }
 
     /// Completes what a listing tells of a running process by its command line, which is not in reach of
-    /// the kernel program, and by an executable whose path it did not follow to the end.
+    /// the kernel program, and by an executable whose path it did not follow to the end. Its cgroup must be known.
     pub fn complete_running(&mut self, exec: &mut Exec, now: Time) {
         let tgid = exec.process.tgid;
         if self.is_same(exec.process) {
@@ -61,6 +70,13 @@ impl Completer {
         }
         exec.user = exec.uid.and_then(|uid| self.users.name(uid, now));
         self.compare_namespaces(exec);
+        self.add_provenance(exec);
+    }
+
+    fn add_provenance(&self, exec: &mut Exec) {
+        let process = exec.process;
+        let lives = || self.is_same(process);
+        self.provenances.complete(&self.procfs, exec, lives);
     }
 
     fn compare_namespaces(&self, exec: &mut Exec) {

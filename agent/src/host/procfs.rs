@@ -10,6 +10,7 @@ use std::{fs, io};
 use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{Argv, ArgvSource, ExePath, ProcessKey, Running, Unknown};
 use crate::pipeline::process_tree::TICK_NS;
+use crate::pipeline::provenance::Program;
 
 /// Most bytes of a command line: three quarters of the default stack's 8 MiB, whatever the limit of the
 /// process is (`bprm_stack_limits`, `fs/exec.c`).
@@ -58,7 +59,9 @@ impl Procfs {
             parent_tgid: stat.parent_tgid,
             exe: self.exe(tgid),
             file: None,
+            script: None,
             argv: self.argv(tgid),
+            program: Program::default(),
         })
     }
 

@@ -184,16 +184,20 @@ impl Source {
 
     /// Completes what [`list`](Self::list) tells of a process by what `/proc` does.
     pub fn complete_listed(&mut self, exec: &mut Exec, now: Time) {
-        self.completer.complete_running(exec, now);
         exec.cgroup = self.cgroups.get(exec.cgroup_id).or_else(|| {
             let cgroup = self.completer.procfs().cgroup(exec.process.tgid)?;
             Some(Arc::new(cgroup))
         });
+        self.completer.complete_running(exec, now);
     }
 
     /// The same from `/proc`, where no kernel program can tell.
     pub fn list_procfs(&self) -> io::Result<Vec<Running>> {
-        self.completer.procfs().processes()
+        let mut processes = self.completer.procfs().processes()?;
+        for running in &mut processes {
+            self.completer.complete_from_procfs(running);
+        }
+        Ok(processes)
     }
 
     /// Execs lost that were not told before, compared with the counters.

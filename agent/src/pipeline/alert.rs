@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::cgroup::Cgroup;
 use super::exec::{ArgvSource, ExePath, FileId, FileStat, Namespaces, ProcessKey, Time};
+use super::provenance::Program;
 use super::tty::Tty;
 
 /// How much an alert matters; the words of CIM.
@@ -175,6 +176,8 @@ pub struct Ancestor {
     pub script: Option<Arc<[u8]>>,
     /// The script that its command line names, where the kernel told none: what whoever started it says.
     pub claimed_script: Option<Arc<[u8]>>,
+    /// What tells whether it is the program that its path says.
+    pub program: Program,
     /// Its command line, joined by spaces and cut; empty when unknown.
     pub command_line: Vec<u8>,
     pub command_line_bytes_full: u64,

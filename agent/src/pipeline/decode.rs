@@ -200,6 +200,7 @@ impl Decoder {
             parent_argv: None,
             cgroup_id: fields.u64(offset_of!(ExecRecord, cgroup_id)),
             cgroup: None,
+            provenance: None,
             namespaces: Namespaces {
                 mount: namespace(fields.u32(offset_of!(ExecRecord, mount_ns))),
                 pid: namespace(fields.u32(offset_of!(ExecRecord, pid_ns))),

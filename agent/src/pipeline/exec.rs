@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::cgroup::Cgroup;
 use super::failed_exec::FailedExec;
 use super::firewall::change::Family;
+use super::provenance::{Program, Provenance};
 use super::tty::Tty;
 
 /// One moment on both clocks, paired where it entered the agent.
@@ -260,6 +261,8 @@ pub struct Exec {
     pub cgroup_id: u64,
     /// That cgroup's path, and what it tells: container and unit.
     pub cgroup: Option<Arc<Cgroup>>,
+    /// What the host tells beside the record; `None` where it was not asked.
+    pub provenance: Option<Arc<Provenance>>,
     pub namespaces: Namespaces,
     /// File descriptors 1 and 2 are `/dev/null`.
     pub stdout_null: bool,
@@ -348,7 +351,10 @@ pub struct Running {
     pub exe: ExePath,
     /// The file that it runs, where the kernel was asked.
     pub file: Option<FileId>,
+    /// What is run by an interpreter, as far as the process's own word goes.
+    pub script: Option<Arc<[u8]>>,
     pub argv: Argv,
+    pub program: Program,
 }
 
 impl From<Exec> for Running {
@@ -357,6 +363,12 @@ impl From<Exec> for Running {
         Self {
             process: exec.process,
             parent_tgid: exec.parent.tgid,
+            script: exec.script().map(Arc::from),
+            program: Program {
+                // A package that was upgraded leaves its daemon without a file.
+                is_gone: exec.exe_memfd,
+                ..Program::from(&exec)
+            },
             exe: exec.exe,
             file: exec.exe_file,
             argv: exec.argv,
@@ -417,6 +429,7 @@ pub(crate) mod sample {
             parent_argv: None,
             cgroup_id: 0,
             cgroup: None,
+            provenance: None,
             namespaces: Namespaces::default(),
             stdout_null: false,
             stderr_null: false,

@@ -18,6 +18,8 @@ pub mod tools;
 pub mod allowed;
 pub mod assess;
 pub mod disguise;
+mod known_managers;
+pub mod managers;
 pub mod origin;
 pub mod severity;
 

@@ -13,6 +13,7 @@ use super::exec::{
     Argv, Event, ExePath, Exec, Exit, FileId, Fork, ProcessKey, Running, Time, Unknown,
 };
 use super::interpreter::claimed_script;
+use super::provenance::Program;
 
 /// How much the tree may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ struct Image {
     claimed_script: Option<Arc<[u8]>>,
     command_line: Arc<[u8]>,
     command_line_bytes_full: u64,
+    program: Program,
 }
 
 impl Image {
@@ -97,6 +99,7 @@ impl Image {
             claimed_script: None,
             command_line: Arc::from([]),
             command_line_bytes_full: 0,
+            program: Program::default(),
         }
     }
 
@@ -185,6 +188,7 @@ impl ProcessTree {
                 exe: image.exe.clone(),
                 script: image.script.clone(),
                 claimed_script: image.claimed_script.clone(),
+                program: image.program.clone(),
                 command_line: image.command_line.to_vec(),
                 command_line_bytes_full: image.command_line_bytes_full,
                 exec_time: found.exec_time,
@@ -271,10 +275,17 @@ impl ProcessTree {
     fn handle_exec(&mut self, exec: &Exec) {
         if self.find(exec.parent).is_none() && exec.parent.tgid != 0 {
             let argv = exec.parent_argv.as_ref();
-            let image = self.image(&exec.parent_exe, None, None, argv);
+            let program = Program::default();
+            let image = self.image(&exec.parent_exe, None, None, argv, program);
             self.insert(exec.parent, None, image, None);
         }
-        let image = self.image(&exec.exe, exec.exe_file, exec.script(), Some(&exec.argv));
+        let image = self.image(
+            &exec.exe,
+            exec.exe_file,
+            exec.script(),
+            Some(&exec.argv),
+            Program::from(exec),
+        );
         match self.find(exec.process) {
             None => self.insert(exec.process, Some(exec.parent), image, Some(exec.time)),
             Some(process) => {
@@ -324,7 +335,7 @@ impl ProcessTree {
             }
             return;
         }
-        let image = self.image(&running.exe, running.file, None, Some(&running.argv));
+        let image = self.image_of_running(running);
         self.insert(running.process, creator, image, None);
     }
 
@@ -401,6 +412,7 @@ impl ProcessTree {
         file: Option<FileId>,
         script: Option<&[u8]>,
         argv: Option<&Argv>,
+        program: Program,
     ) -> Arc<Image> {
         let claimed = argv.filter(|_| script.is_none());
         let claimed = claimed.and_then(|argv| claimed_script(exe, argv));
@@ -411,8 +423,21 @@ impl ProcessTree {
             claimed_script: claimed.map(Arc::from),
             command_line: argv.map_or_else(|| Arc::from([]), |argv| self.cut(argv)),
             command_line_bytes_full: argv.map_or(0, joined_bytes),
+            program,
         };
         self.afford(Arc::new(image))
+    }
+
+    fn image_of_running(&mut self, running: &Running) -> Arc<Image> {
+        let Running {
+            exe,
+            file,
+            script,
+            argv,
+            program,
+            ..
+        } = running;
+        self.image(exe, *file, script.as_deref(), Some(argv), program.clone())
     }
 
     /// The image as far as there is room for it.
@@ -424,6 +449,7 @@ impl ProcessTree {
         Arc::new(Image {
             file: image.file,
             command_line_bytes_full: image.command_line_bytes_full,
+            program: image.program.clone(),
             ..Image::unknown()
         })
     }

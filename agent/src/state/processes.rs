@@ -9,12 +9,14 @@
 //! process numbers and boot time begin anew.
 
 use std::io::{self, BufRead, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::uuid_text;
 use crate::lines::read_line;
+use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{FileId, ProcessKey, Time};
 use crate::pipeline::process_tree::memory::Remembered;
 use crate::recording::text::{Text, UnknownWord, exe_path, unknown_word};
@@ -23,9 +25,9 @@ pub(super) const FILE_NAME: &str = "processes.jsonl";
 
 const SCHEMA: &str = "wallwatch.processes/1";
 
-/// Longest line that is read: two paths of 4 KiB and an excerpt of 256 bytes come to 50 KiB when JSON
-/// escapes every byte of them.
-const LINE_BYTES_MAX: u64 = 64 << 10;
+/// Longest line that is read: four paths of 4 KiB and an excerpt of 256 bytes come to 98 KiB when JSON escapes
+/// every byte of them.
+const LINE_BYTES_MAX: u64 = 128 << 10;
 
 /// Bytes of a file that are read: six times the texts that a tree may hold, for JSON may escape every byte,
 /// and what stands around them.
@@ -159,6 +161,9 @@ struct Line {
     command_line_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exec_time: Option<ExecTime>,
+    /// The path of its cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Text>,
     ended: bool,
 }
 
@@ -192,6 +197,7 @@ impl From<&Remembered> for Line {
             command_line,
             command_line_bytes_full,
             exec_time,
+            cgroup,
             ended,
         } = remembered;
         Self {
@@ -209,6 +215,7 @@ impl From<&Remembered> for Line {
             command_line: Text(command_line.to_vec()),
             command_line_bytes: *command_line_bytes_full,
             exec_time: exec_time.map(|Time { boot_ns, wall_ns }| ExecTime { boot_ns, wall_ns }),
+            cgroup: cgroup.as_ref().map(|cgroup| Text(cgroup.path.to_vec())),
             ended: *ended,
         }
     }
@@ -228,6 +235,7 @@ impl From<Line> for Remembered {
             command_line,
             command_line_bytes,
             exec_time,
+            cgroup,
             ended,
         } = line;
         Self {
@@ -246,6 +254,7 @@ impl From<Line> for Remembered {
             command_line: command_line.0.into(),
             command_line_bytes_full: command_line_bytes,
             exec_time: exec_time.map(|ExecTime { boot_ns, wall_ns }| Time { boot_ns, wall_ns }),
+            cgroup: cgroup.and_then(|path| Cgroup::parse(&path.0)).map(Arc::new),
             ended,
         }
     }

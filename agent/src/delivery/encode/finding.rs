@@ -167,6 +167,7 @@ fn origin_line(origin: &Origin, budget: Budget) -> OriginLine<'_> {
         script,
         claimed_script,
         unit,
+        doubts: _,
     } = origin;
     OriginLine {
         kind: kind.as_str(),

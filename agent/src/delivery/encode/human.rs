@@ -141,6 +141,7 @@ fn begun_at(origin: &Origin) -> String {
         script,
         claimed_script,
         unit,
+        doubts: _,
     } = origin;
     let running = running(script.as_deref(), claimed_script.as_deref());
     let exe = exe.as_ref().map_or_else(String::new, |exe| {

@@ -116,6 +116,7 @@ fn evidence(index: u32, text: Excerpt, port: Option<&str>) -> Evidence {
 
 fn ancestor(tgid: u32, exe: ExePath, command_line: &str) -> Ancestor {
     Ancestor {
+        program: crate::pipeline::provenance::Program::default(),
         process: process(tgid),
         exe,
         script: None,

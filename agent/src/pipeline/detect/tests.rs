@@ -87,6 +87,7 @@ fn command(port: &str) -> String {
 fn shell(at_ns: u64, script: &str) -> Exec {
     let arguments = [b"sh".as_slice(), b"-c", script.as_bytes()];
     Exec {
+        provenance: None,
         time: time(at_ns),
         guid: ExecGuid::Given(Uuid::new_v5(
             &Uuid::NAMESPACE_OID,

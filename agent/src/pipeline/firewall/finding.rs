@@ -144,8 +144,17 @@ impl FindingKind {
 pub enum Reason {
     /// Somebody who logged in, by hand.
     InteractiveLogin,
-    /// A program whose work it is to change the firewall.
+    /// A program whose work it is to change the firewall: in its place, root's alone, in its unit, doing what it
+    /// does.
     KnownManager,
+    /// Something bears a manager's name, and its file stands elsewhere, or others may change it.
+    ManagerFile,
+    /// A manager was told to load the code of others.
+    ManagerForeignCode,
+    /// A manager runs outside of its unit.
+    ManagerUnit,
+    /// A manager has started what it does not start by itself.
+    ManagerChild,
     PackageManager,
     /// The lineage leads to nothing that is known.
     OriginUnknown,
@@ -174,9 +183,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::InteractiveLogin,
         Self::KnownManager,
+        Self::ManagerFile,
+        Self::ManagerForeignCode,
+        Self::ManagerUnit,
+        Self::ManagerChild,
         Self::PackageManager,
         Self::OriginUnknown,
         Self::ActorUnknown,
@@ -197,6 +210,10 @@ impl Reason {
         match self {
             Self::InteractiveLogin => "interactive-login",
             Self::KnownManager => "known-manager",
+            Self::ManagerFile => "manager-file",
+            Self::ManagerForeignCode => "manager-foreign-code",
+            Self::ManagerUnit => "manager-unit",
+            Self::ManagerChild => "manager-child",
             Self::PackageManager => "package-manager",
             Self::OriginUnknown => "origin-unknown",
             Self::ActorUnknown => "actor-unknown",
@@ -225,11 +242,19 @@ impl Reason {
             | Self::NoTerminal
             | Self::OriginUnknown
             | Self::Unrestricted => 10,
-            Self::Container | Self::ActorUnknown => 15,
-            Self::WritableOrigin => 20,
+            Self::Container | Self::ActorUnknown | Self::ManagerUnit | Self::ManagerChild => 15,
+            Self::WritableOrigin | Self::ManagerFile => 20,
             Self::NetworkService => 25,
-            Self::MemfdExecutable | Self::DeletedExecutable => 30,
+            Self::MemfdExecutable | Self::DeletedExecutable | Self::ManagerForeignCode => 30,
         }
+    }
+
+    /// Whether somebody is taken for a pretender. Such a finding is never low, whatever speaks for it.
+    pub fn is_pretence(self) -> bool {
+        matches!(
+            self,
+            Self::ManagerFile | Self::ManagerForeignCode | Self::ManagerUnit | Self::ManagerChild
+        )
     }
 }
 

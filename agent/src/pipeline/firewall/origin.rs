@@ -1,8 +1,10 @@
 //! Where a lineage begins: who is behind a process, once shells, wrappers and interpreters are looked
 //! through.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::managers::{Doubt, Verdict, is_intact, judge, judged_file};
 use crate::pipeline::alert::Ancestor;
 use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{ExePath, ProcessKey, basename};
@@ -64,6 +66,8 @@ pub struct Origin {
     pub claimed_script: Option<Arc<[u8]>>,
     /// The systemd unit, where the cgroup tells one.
     pub unit: Option<Arc<str>>,
+    /// Of processes up to it that bear a manager's name and are not taken for one: why not.
+    pub doubts: BTreeSet<Doubt>,
 }
 
 impl Origin {
@@ -79,6 +83,7 @@ impl Origin {
             script: None,
             claimed_script: None,
             unit: None,
+            doubts: BTreeSet::new(),
         }
     }
 }
@@ -127,24 +132,6 @@ const NETWORK_SERVICES: &[&str] = &[
     "telnetd",
     "inetd",
     "xinetd",
-];
-const MANAGERS: &[&str] = &[
-    "dockerd",
-    "containerd",
-    "docker-proxy",
-    "kube-proxy",
-    "kubelet",
-    "cilium-agent",
-    "calico-node",
-    "firewalld",
-    "fail2ban-server",
-    "NetworkManager",
-    "systemd-networkd",
-    "libvirtd",
-    "virtnetworkd",
-    "tailscaled",
-    "netavark",
-    "crowdsec-firewall-bouncer",
 ];
 const PACKAGE_MANAGERS: &[&str] = &[
     "dpkg",
@@ -197,44 +184,80 @@ fn is_below(path: &[u8], directories: &[&str]) -> bool {
 
 /// The origin of a lineage that begins with the actor. `None` for an empty one.
 ///
-/// The innermost process that is known by name counts. In a container names prove nothing: there the
-/// container is the origin. `managers` are paths that the operator calls so.
+/// The innermost process that is known counts. In a container names prove nothing: there the container is the
+/// origin. `cgroup` is the actor's, where its exec told it; `managers` are paths that the operator calls so.
 pub fn origin(
     lineage: &[Ancestor],
     cgroup: Option<&Cgroup>,
     managers: &[Box<[u8]>],
 ) -> Option<Origin> {
-    let unit = cgroup.and_then(|cgroup| cgroup.unit.clone());
+    let cgroup = cgroup.or(lineage.first()?.program.cgroup.as_deref());
     let outermost = outermost(lineage)?;
-    let of = |kind, at: usize, named: usize| {
-        let named = lineage.get(named)?;
-        Some(Origin {
-            kind,
-            process: lineage.get(at)?.process,
-            exe: known(&named.exe),
-            script: named.script.clone(),
-            claimed_script: named.claimed_script.clone(),
-            unit: unit.clone(),
-        })
-    };
-    if cgroup.is_some_and(|cgroup| cgroup.container.is_some()) {
-        return of(OriginKind::Container, outermost, outermost);
-    }
-    for (at, ancestor) in lineage.iter().enumerate() {
-        let Some(kind) = kind_of(ancestor, managers) else {
-            continue;
-        };
+    let mut doubts = BTreeSet::new();
+    let (kind, begins, named) = if cgroup.is_some_and(|cgroup| cgroup.container.is_some()) {
+        (OriginKind::Container, outermost, outermost)
+    } else if let Some((kind, at)) = innermost_known(lineage, managers, &mut doubts) {
         // What a spawner started is one matter, the spawner's other work is another.
         let is_spawner = matches!(kind, OriginKind::Login | OriginKind::Scheduled);
-        return of(kind, if is_spawner { at.saturating_sub(1) } else { at }, at);
-    }
-    let is_service = unit.as_ref().is_some_and(|unit| unit.ends_with(".service"));
-    let kind = if is_service {
-        OriginKind::Unit
+        let begins = if is_spawner { at.saturating_sub(1) } else { at };
+        (kind, begins, at)
+    } else if cgroup.is_some_and(is_of_service) {
+        (OriginKind::Unit, outermost, outermost)
     } else {
-        OriginKind::Unknown
+        (OriginKind::Unknown, outermost, outermost)
     };
-    of(kind, outermost, outermost)
+    let named = lineage.get(named)?;
+    Some(Origin {
+        kind,
+        process: lineage.get(begins)?.process,
+        exe: named_file(kind, named),
+        script: named.script.clone(),
+        claimed_script: named.claimed_script.clone(),
+        unit: cgroup.and_then(|cgroup| cgroup.unit.clone()),
+        doubts,
+    })
+}
+
+/// The innermost process that is known by what it is, and its place in the lineage. Why those before it are not
+/// taken for managers goes to `doubts`.
+fn innermost_known(
+    lineage: &[Ancestor],
+    managers: &[Box<[u8]>],
+    doubts: &mut BTreeSet<Doubt>,
+) -> Option<(OriginKind, usize)> {
+    let judged = |at| judge(lineage, at, managers);
+    (0..lineage.len()).find_map(|at| match judged(at) {
+        Verdict::Manager => {
+            // A script that loads a ruleset is one beginning, however many tools it starts.
+            let mut outwards = (at..lineage.len()).rev();
+            let outermost = outwards.find(|&at| judged(at) == Verdict::Manager);
+            Some((OriginKind::Manager, outermost.unwrap_or(at)))
+        }
+        Verdict::Doubtful(doubt) => {
+            doubts.insert(doubt);
+            None
+        }
+        Verdict::Other => Some((kind_of(lineage.get(at)?)?, at)),
+    })
+}
+
+fn is_of_service(cgroup: &Cgroup) -> bool {
+    let unit = cgroup.unit.as_deref();
+    unit.is_some_and(|unit| unit.ends_with(".service"))
+}
+
+/// What gave the origin its kind: of a manager that is a script, the script.
+fn named_file(kind: OriginKind, named: &Ancestor) -> Option<Arc<[u8]>> {
+    match kind {
+        OriginKind::Manager => judged_file(named).map(Arc::from),
+        OriginKind::Login
+        | OriginKind::Scheduled
+        | OriginKind::NetworkService
+        | OriginKind::PackageManager
+        | OriginKind::Container
+        | OriginKind::Unit
+        | OriginKind::Unknown => known(&named.exe),
+    }
 }
 
 /// The oldest ancestor below the host's first process and the first kernel thread; the actor, if there is
@@ -254,18 +277,17 @@ fn known(exe: &ExePath) -> Option<Arc<[u8]>> {
     }
 }
 
-/// By the executable, or by the script that it interprets. What a command line claims is no reason to be lenient.
-fn kind_of(ancestor: &Ancestor, managers: &[Box<[u8]>]) -> Option<OriginKind> {
+/// By the executable, or by the script that it interprets; what a command line claims is no reason to be lenient. What
+/// lowers a finding's weight does so only where nothing says that others could have changed the file.
+fn kind_of(ancestor: &Ancestor) -> Option<OriginKind> {
     let script = ancestor.script.as_deref();
-    [ancestor.exe.known(), script]
+    let kind = [ancestor.exe.known(), script]
         .into_iter()
         .flatten()
-        .find_map(|path| {
-            if managers.iter().any(|manager| **manager == *path) {
-                return Some(OriginKind::Manager);
-            }
-            is_package_path(path).then(|| kind_of_name(basename(path)))?
-        })
+        .find_map(|path| is_package_path(path).then(|| kind_of_name(basename(path)))?)?;
+    let calms = matches!(kind, OriginKind::Login | OriginKind::PackageManager);
+    let is_changed = matches!(is_intact(ancestor), Some(Err(_)));
+    (!(calms && is_changed)).then_some(kind)
 }
 
 fn kind_of_name(name: &[u8]) -> Option<OriginKind> {
@@ -282,8 +304,6 @@ fn kind_of_name(name: &[u8]) -> Option<OriginKind> {
         Some(OriginKind::Login)
     } else if is_in(SCHEDULED) {
         Some(OriginKind::Scheduled)
-    } else if is_in(MANAGERS) {
-        Some(OriginKind::Manager)
     } else if is_in(PACKAGE_MANAGERS) {
         Some(OriginKind::PackageManager)
     } else if is_service(NETWORK_SERVICES) {

@@ -116,6 +116,19 @@ fn of_program(
     Some((tool, meaning(tool, file, arguments)?))
 }
 
+/// Whether a program of that name is a firewall tool, or changes what a firewall depends on.
+pub(super) fn is_tool(name: &[u8]) -> bool {
+    XtablesProgram::is_multi_call(name) || tool(name).is_some()
+}
+
+/// The script that an interpreter is told to run, by its own arguments; `None` where `exe` is no interpreter, or has
+/// options that are not known.
+pub fn script_of<'a>(exe: &[u8], argv: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let (_, arguments) = argv.split_first()?;
+    let found = interpreted(basename(exe), arguments)?;
+    found.sure.then_some(found.script)
+}
+
 fn is_init_script(program: &[u8], file: &[u8]) -> bool {
     let folder = program.strip_suffix(file).unwrap_or_default();
     folder.ends_with(b"/init.d/") || folder.ends_with(b"/rc.d/")

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::finding::{FindingKind, Reason};
+use super::managers::Doubt;
 use super::origin::{Origin, OriginKind};
 use crate::pipeline::alert::{Ancestor, Evidence, Severity};
 use crate::pipeline::exec::ExePath;
@@ -70,6 +71,8 @@ pub fn reasons_of_lineage(lineage: &[Ancestor], origin: Option<&Origin>) -> BTre
         Some(OriginKind::Unknown) => Some(Reason::OriginUnknown),
         Some(OriginKind::Scheduled | OriginKind::Unit) => None,
     });
+    let doubts = origin.iter().flat_map(|origin| &origin.doubts);
+    reasons.extend(doubts.map(|doubt| reason_of_doubt(*doubt)));
     let actor = lineage.first().map(|actor| &actor.exe);
     if matches!(actor, Some(ExePath::Unknown(_))) {
         reasons.insert(Reason::ActorUnknown);
@@ -77,10 +80,25 @@ pub fn reasons_of_lineage(lineage: &[Ancestor], origin: Option<&Origin>) -> BTre
     reasons
 }
 
+/// How a finding tells it.
+pub fn reason_of_doubt(doubt: Doubt) -> Reason {
+    match doubt {
+        Doubt::File => Reason::ManagerFile,
+        Doubt::ForeignCode => Reason::ManagerForeignCode,
+        Doubt::Unit => Reason::ManagerUnit,
+        Doubt::Child => Reason::ManagerChild,
+    }
+}
+
+/// What a finding weighs at least of which one reason is a pretence: medium.
+const PRETENCE_RISK_MIN: i32 = 40;
+
 /// The risk, 0 to 100, and what CIM calls it.
 pub fn weigh(kind: FindingKind, reasons: &BTreeSet<Reason>) -> (u8, Severity) {
     let sum: i32 = reasons.iter().map(|reason| reason.weight()).sum();
-    let risk = u8::try_from((kind.base_risk() + sum).clamp(0, 100)).unwrap_or(100);
+    let pretends = reasons.iter().any(|reason| reason.is_pretence());
+    let least = if pretends { PRETENCE_RISK_MIN } else { 0 };
+    let risk = u8::try_from((kind.base_risk() + sum).clamp(least, 100)).unwrap_or(100);
     let severity = match risk {
         0..20 => Severity::Informational,
         20..40 => Severity::Low,

@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Image, Process, ProcessTree, TICK_NS, one};
+use crate::pipeline::cgroup::Cgroup;
 use crate::pipeline::exec::{ExePath, FileId, ProcessKey, Running, Time, Unknown};
+use crate::pipeline::provenance::Program;
 
 /// A process as the tree knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Remembered {
     pub command_line: Arc<[u8]>,
     pub command_line_bytes_full: u64,
     pub exec_time: Option<Time>,
+    /// Where it ran, if it has ended: of the living the host tells.
+    pub cgroup: Option<Arc<Cgroup>>,
     pub ended: bool,
 }
 
@@ -127,7 +131,7 @@ impl ProcessTree {
         };
         let is_same = found.image.is_still(running);
         if !is_same {
-            let image = self.image(&running.exe, running.file, None, Some(&running.argv));
+            let image = self.image_of_running(running);
             self.replace_image(running.process, image, None);
         }
         let Some(process) = self.find_mut(running.process) else {
@@ -135,7 +139,9 @@ impl ProcessTree {
         };
         process.recalled = false;
         // Where nothing says that it is this file still, no verdict may hang on it.
-        Arc::make_mut(&mut process.image).file = running.file;
+        let image = Arc::make_mut(&mut process.image);
+        image.file = running.file;
+        image.program = running.program.clone();
     }
 
     /// The youngest process of a number, if it is known to run.
@@ -156,6 +162,7 @@ impl ProcessTree {
             command_line,
             command_line_bytes_full,
             exec_time,
+            cgroup,
             ended,
         } = remembered;
         let kept = command_line.len().min(self.limits.command_line_bytes_max);
@@ -166,6 +173,10 @@ impl ProcessTree {
             claimed_script,
             command_line_bytes_full: command_line_bytes_full.max(command_line.len() as u64),
             command_line: command_line[..kept].into(),
+            program: Program {
+                cgroup,
+                ..Program::default()
+            },
         }));
         self.bytes += image.bytes();
         self.count += 1;
@@ -210,6 +221,7 @@ impl Process {
             command_line: Arc::clone(&image.command_line),
             command_line_bytes_full: image.command_line_bytes_full,
             exec_time: *exec_time,
+            cgroup: image.program.cgroup.clone().filter(|_| *ended),
             ended: *ended,
         }
     }

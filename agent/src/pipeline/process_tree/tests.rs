@@ -25,6 +25,8 @@ fn running(tree: &mut ProcessTree, process: ProcessKey, parent_tgid: u32, exe: &
         parent_tgid,
         exe: ExePath::Known(exe.as_bytes().into()),
         file: None,
+        script: None,
+        program: Program::default(),
         argv: Argv::from_arguments([exe.as_bytes(), b"-x"]),
     })));
 }
@@ -239,7 +241,9 @@ fn an_interpreter_has_the_script_of_the_kernel_or_else_of_its_command_line() {
         parent_tgid: 1,
         exe: bash,
         file: None,
+        script: None,
         argv: Argv::from_arguments([b"bash".as_slice(), b"-e", b"y.sh"]),
+        program: Program::default(),
     })));
     let scripts = |tgid, start_ns| {
         let step = tree.lineage(key(tgid, start_ns)).remove(0);

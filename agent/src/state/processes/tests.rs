@@ -54,6 +54,7 @@ fn remembered() -> impl Strategy<Value = Remembered> {
                     command_line: command_line.into(),
                     command_line_bytes_full: bytes_full,
                     exec_time,
+                    cgroup: None,
                     ended,
                 }
             },
@@ -84,6 +85,7 @@ fn one(tgid: u32) -> Remembered {
         command_line: Arc::from(*b"x"),
         command_line_bytes_full: 1,
         exec_time: None,
+        cgroup: None,
         ended: false,
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::pipeline::cgroup::{Container, ContainerRuntime};
+use crate::pipeline::provenance::{Owner, Program};
 
 fn ancestor(tgid: u32, exe: &str, script: Option<&str>) -> Ancestor {
     Ancestor {
@@ -10,6 +11,7 @@ fn ancestor(tgid: u32, exe: &str, script: Option<&str>) -> Ancestor {
         exe: ExePath::Known(exe.as_bytes().into()),
         script: script.map(|script| script.as_bytes().into()),
         claimed_script: None,
+        program: Program::default(),
         command_line: Vec::new(),
         command_line_bytes_full: 0,
         exec_time: None,
@@ -92,13 +94,34 @@ fn in_a_container_names_prove_nothing() {
 fn a_script_is_known_by_its_own_name() {
     let lineage = [
         ancestor(40, "/usr/sbin/nft", None),
-        ancestor(30, "/usr/bin/python3.13", Some("/usr/bin/fail2ban-server")),
+        ancestor(
+            30,
+            "/usr/bin/python3.13",
+            Some("/usr/bin/unattended-upgrade"),
+        ),
     ];
     let origin = origin(&lineage, None, &[]).unwrap();
     assert_eq!(
         (origin.kind, origin.process.tgid),
-        (OriginKind::Manager, 30)
+        (OriginKind::PackageManager, 30)
     );
+}
+
+#[test]
+fn what_others_may_change_calms_nobody() {
+    let mut lineage = [
+        ancestor(40, "/usr/sbin/nft", None),
+        ancestor(30, "/usr/bin/dpkg", None),
+        ancestor(20, "/usr/sbin/nginx", None),
+    ];
+    for one in &mut lineage {
+        one.program.owner = Some(Owner {
+            uid: 33,
+            mode: 0o100_755,
+        });
+    }
+    let origin = origin(&lineage, None, &[]).unwrap();
+    assert_eq!(origin.kind, OriginKind::NetworkService);
 }
 
 #[test]

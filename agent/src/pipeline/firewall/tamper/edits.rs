@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use super::{Actor, Deed, Tamper};
-use crate::pipeline::exec::{ExePath, basename};
+use crate::pipeline::exec::ExePath;
 use crate::pipeline::firewall::edit::{ConfigEdit, EditEvidence};
 use crate::pipeline::firewall::finding::{FindingKind, Reason};
-use crate::pipeline::firewall::origin::is_system_path;
+use crate::pipeline::firewall::managers::keeper;
+use crate::pipeline::firewall::severity::reason_of_doubt;
 use crate::pipeline::process_tree::ProcessTree;
-
-/// Tools that keep these files themselves (`ufw(8)`, `firewall-offline-cmd(1)`, `netfilter-persistent(8)`). What
-/// they are asked for is judged by their command lines.
-const KEEPERS: &[&str] = &["ufw", "firewall-offline-cmd", "netfilter-persistent"];
 
 impl Tamper {
     /// To be called when every exec from before it has been handled.
@@ -26,8 +23,14 @@ impl Tamper {
         let process = tgid.and_then(|tgid| tree.at(tgid, *time));
         let exec = process.and_then(|process| self.tool(process));
         let mut actor = self.actor(process, exec, tree);
-        if actor.keeps_config() {
-            actor.reasons.insert(Reason::KnownManager);
+        match actor.lineage.first().and_then(keeper) {
+            Some(Ok(())) => {
+                actor.reasons.insert(Reason::KnownManager);
+            }
+            Some(Err(doubt)) => {
+                actor.reasons.insert(reason_of_doubt(doubt));
+            }
+            None => {}
         }
         let evidence = EditEvidence {
             time: *time,
@@ -47,19 +50,6 @@ impl Actor {
             ExePath::Known(path) => Some(Arc::clone(path)),
             ExePath::Unknown(_) => None,
         }
-    }
-
-    /// Whether it is one of [`KEEPERS`], by its executable or by the script that it interprets.
-    fn keeps_config(&self) -> bool {
-        let Some(actor) = self.lineage.first() else {
-            return false;
-        };
-        let script = actor.script.as_deref();
-        let mut files = [actor.exe.known(), script].into_iter().flatten();
-        files.any(|path| {
-            let name = basename(path);
-            is_system_path(path) && KEEPERS.iter().any(|keeper| keeper.as_bytes() == name)
-        })
     }
 }
 

@@ -6,6 +6,8 @@ use crate::pipeline::alert::{AlertState, Severity};
 use crate::pipeline::exec::{Argv, Event, Running, sample};
 use crate::pipeline::firewall::change::{Family, Policy, Rule, Target};
 use crate::pipeline::process_tree::TreeLimits;
+use crate::pipeline::provenance::Program;
+use crate::pipeline::provenance::sample::packaged;
 
 const S: u64 = 1_000_000_000;
 
@@ -33,10 +35,27 @@ fn host(executables: &[(u32, &str)]) -> ProcessTree {
             parent_tgid,
             exe: ExePath::Known(exe.as_bytes().into()),
             file: None,
+            script: None,
+            program: Program::default(),
             argv: Argv::from_arguments([exe.as_bytes()]),
         })));
         parent_tgid = tgid;
     }
+    tree
+}
+
+/// A host with a program of a package as process 40, which the first process has started.
+fn service(exe: &str, cgroup: &str) -> ProcessTree {
+    let mut tree = host(&[(1, "/usr/lib/systemd/systemd")]);
+    tree.handle_event(&Event::Running(Box::new(Running {
+        process: key(40),
+        parent_tgid: 1,
+        exe: ExePath::Known(exe.as_bytes().into()),
+        file: None,
+        script: None,
+        program: packaged(cgroup),
+        argv: Argv::from_arguments([exe.as_bytes()]),
+    })));
     tree
 }
 
@@ -157,7 +176,7 @@ fn a_manager_is_quiet_and_a_manager_by_the_operators_word_too() {
         ("/opt/fw/fwd", vec![b"/opt/fw/fwd".as_slice().into()]),
     ] {
         let mut tamper = Tamper::new(TamperLimits::default(), managers);
-        let tree = host(&[(1, "/sbin/init"), (40, exe)]);
+        let tree = service(exe, "/system.slice/docker.service");
         tamper.handle_made(&made(40, at(5), vec![accept(80)]), &tree);
         let found = findings(&mut tamper);
         let [finding] = &found[..] else {
@@ -165,6 +184,23 @@ fn a_manager_is_quiet_and_a_manager_by_the_operators_word_too() {
         };
         assert_eq!(finding.severity, Severity::Informational);
         assert_eq!(finding.reasons, [Reason::KnownManager]);
+    }
+}
+
+#[test]
+fn who_only_looks_like_a_manager_is_told_with_what_gives_it_away() {
+    let mut tamper = tamper();
+    let tree = service("/usr/bin/dockerd", "/system.slice/update.service");
+    tamper.handle_made(&made(40, at(5), vec![accept(80)]), &tree);
+    let found = findings(&mut tamper);
+    assert_eq!(
+        found.iter().map(|finding| finding.kind).collect::<Vec<_>>(),
+        [FindingKind::AcceptOpened, FindingKind::ChangeWithoutTool]
+    );
+    for finding in found {
+        assert_eq!(finding.reasons, [Reason::ManagerUnit]);
+        assert_eq!(finding.origin.unit.as_deref(), Some("update.service"));
+        assert!(finding.severity >= Severity::Medium);
     }
 }
 
@@ -178,6 +214,8 @@ fn the_end_of_a_namespace_is_nobodys_deed() {
             parent_tgid,
             exe: ExePath::Unknown(Unknown::Absent),
             file: None,
+            script: None,
+            program: Program::default(),
             argv: Argv::from_arguments([]),
         })));
     }

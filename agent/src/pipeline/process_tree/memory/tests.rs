@@ -37,6 +37,8 @@ fn running(process: ProcessKey, parent_tgid: u32, exe: ExePath, inode: Option<u6
         parent_tgid,
         exe,
         file: inode.map(file),
+        script: None,
+        program: Program::default(),
         argv: Argv::from_arguments([&b"as-it-says-now"[..]]),
     }))
 }
@@ -221,6 +223,7 @@ fn a_file_that_lies_does_no_harm() {
         command_line: Arc::from(vec![b'a'; 10_000]),
         command_line_bytes_full: 1,
         exec_time: None,
+        cgroup: None,
         ended: true,
     };
     let mut tree = ProcessTree::new(TreeLimits::default());

@@ -2,12 +2,14 @@ use std::sync::Arc;
 
 use super::*;
 use crate::pipeline::alert::Severity;
-use crate::pipeline::exec::{Argv, Event, ExePath, ProcessKey, Running, Time, sample};
+use crate::pipeline::exec::{Argv, Event, ExePath, FileStat, ProcessKey, Running, Time, sample};
 use crate::pipeline::firewall::edit::EditKind;
 use crate::pipeline::firewall::finding::Finding;
 use crate::pipeline::firewall::origin::{Origin, OriginKind};
 use crate::pipeline::firewall::tamper::TamperLimits;
 use crate::pipeline::process_tree::TreeLimits;
+use crate::pipeline::provenance::sample::packaged_script;
+use crate::pipeline::provenance::{Program, Provenance};
 
 fn at(s: u64) -> Time {
     Time {
@@ -29,6 +31,8 @@ fn host(processes: &[(u32, &[&str])]) -> ProcessTree {
             parent_tgid,
             exe: ExePath::Known(arguments[0].as_bytes().into()),
             file: None,
+            script: None,
+            program: Program::default(),
             argv: Argv::from_arguments(arguments.iter().map(|argument| argument.as_bytes())),
         })));
         if let [interpreter, script, ..] = arguments
@@ -52,6 +56,17 @@ fn script_exec(tgid: u32, interpreter: &str, script: &str) -> Event {
     exec.exe = ExePath::Known(interpreter.as_bytes().into());
     exec.interp = Some(interpreter.as_bytes().into());
     exec.filename = script.as_bytes().into();
+    exec.exe_stat = Some(FileStat {
+        uid: 0,
+        gid: 0,
+        mode: 0o100_755,
+        links: 1,
+        change_ns: 0,
+        overlay_upper: false,
+    });
+    let program = packaged_script(script, "/system.slice/firewalld.service");
+    exec.cgroup = program.cgroup;
+    exec.provenance = program.provenance;
     Event::Exec(Box::new(exec))
 }
 
@@ -137,12 +152,8 @@ fn an_edit_by_nobody_known_is_told_as_such() {
 
 #[test]
 fn a_package_manager_and_the_firewalls_own_tools_are_quiet() {
-    let cases: [(&[&str], Reason); 4] = [
+    let cases: [(&[&str], Reason); 3] = [
         (&["/usr/bin/dpkg"], Reason::PackageManager),
-        (
-            &["/usr/bin/python3.13", "/usr/sbin/firewalld", "--nofork"],
-            Reason::KnownManager,
-        ),
         (
             &["/usr/bin/python3.13", "/usr/sbin/ufw", "allow", "22"],
             Reason::KnownManager,
@@ -162,6 +173,34 @@ fn a_package_manager_and_the_firewalls_own_tools_are_quiet() {
         );
         assert!(finding.reasons.contains(&reason), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_manager_in_its_unit_is_quiet() {
+    let firewalld: &[&str] = &["/usr/bin/python3.13", "/usr/sbin/firewalld", "--nofork"];
+    let finding = finding_by(&[INIT, (30, firewalld)]);
+    assert_eq!(finding.reasons, [Reason::KnownManager]);
+    assert_eq!(finding.severity, Severity::Informational);
+}
+
+/// `PYTHONPATH=/tmp/x ufw allow 22`.
+#[test]
+fn a_firewalls_tool_with_code_of_others_is_told() {
+    let ufw: &[&str] = &["/usr/bin/python3.13", "/usr/sbin/ufw", "allow", "22"];
+    let mut tree = host(&[INIT, LOGIN, SHELL, (30, ufw)]);
+    let Event::Exec(mut exec) = script_exec(30, ufw[0], ufw[1]) else {
+        panic!("an exec");
+    };
+    let mut provenance = Provenance::clone(exec.provenance.as_ref().unwrap());
+    provenance.loads_foreign_code = Some(true);
+    exec.provenance = Some(Arc::new(provenance));
+    tree.handle_event(&Event::Exec(exec));
+    let found = findings_of(&[edit(Some(30), "/etc/ufw/user.rules")], &tree);
+    assert_eq!(
+        found[0].reasons,
+        [Reason::InteractiveLogin, Reason::ManagerForeignCode]
+    );
+    assert!(found[0].severity >= Severity::Medium);
 }
 
 #[test]
