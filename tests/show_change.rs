@@ -29,7 +29,9 @@ fn operation(operation: &Operation) -> String {
         } => {
             format!("add rule {}: {}", place(*position), rule(added))
         }
-        Operation::DeleteRule(Which::Known { rule: known, .. }) => {
+        Operation::DeleteRule(
+            Which::Known { rule: known, .. } | Which::Numbered { rule: known, .. },
+        ) => {
             format!("delete rule: {}", rule(known))
         }
         Operation::ReplaceRule {

@@ -20,3 +20,4 @@ pub mod source;
 pub mod systemd;
 pub mod urgent;
 pub mod users;
+pub mod xtables;

@@ -5,6 +5,8 @@ pub mod change;
 pub mod edit;
 
 pub mod netlink;
+mod twins;
+pub mod xtables;
 
 mod getopt;
 pub mod iptables;

@@ -212,6 +212,7 @@ impl Display for WhichText<'_> {
             Which::Index(index) => write!(out, "{index}"),
             Which::Handle(handle) => write!(out, "handle {handle}"),
             Which::Same(rule) => write!(out, "{}", RuleText(rule)),
+            Which::Numbered { index, rule } => write!(out, "{index} {}", RuleText(rule)),
             Which::Known { handle, rule } => write!(out, "handle {handle} {}", RuleText(rule)),
         }
     }

@@ -284,11 +284,13 @@ fn rule_deleted(which: &Which) -> Option<Meaning> {
     };
     match which {
         Which::Index(_) | Which::Handle(_) => Some(removed),
-        Which::Same(rule) | Which::Known { rule, .. } => match rule.target.as_ref()? {
-            target if stops(target) => Some(removed),
-            target if leads_on(target) => Some(indirect),
-            _ => None,
-        },
+        Which::Same(rule) | Which::Numbered { rule, .. } | Which::Known { rule, .. } => {
+            match rule.target.as_ref()? {
+                target if stops(target) => Some(removed),
+                target if leads_on(target) => Some(indirect),
+                _ => None,
+            }
+        }
     }
 }
 

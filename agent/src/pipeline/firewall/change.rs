@@ -188,6 +188,11 @@ pub enum Which {
     Handle(u64),
     /// The first that reads so.
     Same(Box<Rule>),
+    /// The rule that was there, counted from 1, and read so: as two contents of a table tell it.
+    Numbered {
+        index: u32,
+        rule: Box<Rule>,
+    },
     /// The rule with that handle, which read so: as the kernel tells it.
     Known {
         handle: u64,

@@ -15,13 +15,13 @@ use netlink_packet_core::{
     NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
 };
 
-mod attribute;
+pub(super) mod attribute;
 mod chain;
-mod compat;
-mod element;
+pub(super) mod compat;
+pub(super) mod element;
 mod expression;
-mod field;
-mod interpret;
+pub(super) mod field;
+pub(super) mod interpret;
 mod pending;
 mod record;
 pub mod remembered;

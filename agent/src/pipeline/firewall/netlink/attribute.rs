@@ -56,7 +56,7 @@ fn value(attribute: NlaBuffer<&[u8]>) -> Option<&[u8]> {
 }
 
 /// What stands before the first NUL.
-pub(super) fn until_nul(bytes: &[u8]) -> Vec<u8> {
+pub(in crate::pipeline::firewall) fn until_nul(bytes: &[u8]) -> Vec<u8> {
     let mut parts = bytes.split(|&byte| byte == 0);
     parts.next().unwrap_or_default().to_vec()
 }

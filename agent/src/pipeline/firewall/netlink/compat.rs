@@ -1,5 +1,5 @@
-//! Matches and targets of x_tables inside a rule of nf_tables: iptables' own structures, in the order of the
-//! host. A name with another revision than those here, or of another length, is not taken apart.
+//! Matches and targets of x_tables, in a rule of its own tables or inside one of nf_tables: iptables' own
+//! structures, in the order of the host. A name with another revision than those here, or of another length, is not taken apart.
 
 use core::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use super::interpret::{Condition, Conditions, Values, endpoint};
 use crate::pipeline::firewall::change::Target;
 
 /// Whether the match is understood in full; then it is in `conditions`, or in `comment`.
-pub(super) fn condition(
+pub(in crate::pipeline::firewall) fn condition(
     extension: &Extension,
     conditions: &mut Conditions,
     comment: &mut Option<Vec<u8>>,
@@ -212,7 +212,7 @@ fn iprange(info: Info<'_>) -> Option<Found> {
 }
 
 /// What a target does; by its name where its structure is not understood.
-pub(super) fn target(extension: &Extension) -> Target {
+pub(in crate::pipeline::firewall) fn target(extension: &Extension) -> Target {
     let info = Info(&extension.info);
     match extension.name.as_slice() {
         b"REJECT" => Target::Reject,

@@ -230,7 +230,7 @@ fn verdict(data: &Data) -> Option<Target> {
 }
 
 /// `None`: the next rule is asked.
-pub(super) fn target(verdict: &Verdict) -> Option<Target> {
+pub(in crate::pipeline::firewall) fn target(verdict: &Verdict) -> Option<Target> {
     Some(match verdict {
         Verdict::Accept => Target::Accept,
         Verdict::Drop => Target::Drop,

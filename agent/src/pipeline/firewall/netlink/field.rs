@@ -4,7 +4,7 @@ use crate::pipeline::firewall::change::{Family, Protocol};
 
 /// What a rule can ask about, as far as it is understood in detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(in crate::pipeline::firewall) enum Subject {
     Protocol,
     Source(Version),
     Destination(Version),
@@ -19,7 +19,7 @@ pub(super) enum Subject {
 
 /// Of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
+pub(in crate::pipeline::firewall) enum Version {
     V4,
     V6,
 }

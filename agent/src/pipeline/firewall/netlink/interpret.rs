@@ -17,7 +17,7 @@ mod test;
 #[cfg(test)]
 mod tests;
 
-pub(super) use conditions::{Condition, Conditions, Values};
+pub(in crate::pipeline::firewall) use conditions::{Condition, Conditions, Values};
 pub(super) use targets::endpoint;
 use test::Test;
 

@@ -36,7 +36,7 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn new(backend: Backend) -> Self {
+    pub(crate) fn new(backend: Backend) -> Self {
         Self {
             backend,
             version: None,
@@ -164,7 +164,7 @@ impl Conditions {
         }
     }
 
-    pub(super) fn into_rule(mut self) -> Rule {
+    pub(crate) fn into_rule(mut self) -> Rule {
         let mut rule = Rule::default();
         for (subject, condition) in std::mem::take(&mut self.known) {
             if !put(&mut rule, subject, &condition) {
