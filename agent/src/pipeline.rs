@@ -142,6 +142,14 @@ impl Pipeline {
         }
     }
 
+    /// From now on [`handle_made`](Self::handle_made) is called for each change of a table of x_tables in that network
+    /// namespace, by its inode number; `None`: it is not.
+    pub fn reads_tables_of(&mut self, net: Option<u32>) {
+        if let Some(tamper) = &mut self.tamper {
+            tamper.set_reads_tables_of(net);
+        }
+    }
+
     /// Which of the running processes run something that the tree does not know of: their exec was lost. And
     /// those that the tree takes for living, and that are not listed, have ended.
     pub fn compare_with_running(&mut self, running: &[Exec], listed: Time) -> Missed {

@@ -11,6 +11,7 @@ use crate::pipeline::exec::{ProcessKey, Time};
 use crate::pipeline::loss::Loss;
 use crate::pipeline::watch::{
     AgentState, ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair, StoreBooks,
+    XtablesBooks,
 };
 
 /// Lineages that one gap names.
@@ -194,6 +195,7 @@ pub struct Pulse {
     pub lines: LineCounts,
     pub store: StoreBooks,
     pub netfilter: Option<NetfilterBooks>,
+    pub xtables: Option<XtablesBooks>,
 }
 
 pub fn heartbeat(
@@ -213,6 +215,7 @@ pub fn heartbeat(
         lines,
         store,
         netfilter,
+        xtables,
     } = pulse;
     Heartbeat {
         number,
@@ -238,6 +241,7 @@ pub fn heartbeat(
         suppressed: pipeline.suppressed(),
         repeats_withheld: pipeline.repeats_withheld(),
         netfilter,
+        xtables,
         gaps,
         alerts,
         lines_lost: lines.dropped + store.refused,

@@ -9,17 +9,20 @@ mod edits;
 mod manager;
 mod netfilter;
 mod timer;
+mod xtables;
 
 use anyhow::Context;
 use aya_log::EbpfLogger;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use self::edits::Edits;
 use self::manager::{Manager, Progress};
 use self::netfilter::{Netfilter, netfilter, save_state};
 use self::timer::{every, sleep_or_never, tick};
+use self::xtables::{Xtables, xtables};
 use crate::compose::{alert_context, attach, block_on, pipeline};
 use crate::config::{self, Settings};
 use crate::delivery::encode::{
@@ -36,6 +39,7 @@ use crate::host::procfs::Procfs;
 use crate::host::sensor::Sight;
 use crate::host::source::Source;
 use crate::host::systemd::ServiceManager;
+use crate::host::xtables::Look;
 use crate::pipeline::Pipeline;
 use crate::pipeline::exec::{Event, Running, Time};
 use crate::pipeline::firewall::finding::Finding;
@@ -59,6 +63,9 @@ const RECOVERED_MAX: usize = 1024;
 
 /// Turns in which what nf_tables said is read when the agent stops; each takes up to 1024 datagrams.
 const LAST_TURNS_MAX: usize = 64;
+
+/// How long the last look at the tables of x_tables may take.
+const LAST_LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// How long the writer may take to write what waits when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -88,6 +95,7 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
         agent.manager.ready(status);
         loop {
             let due = agent.pipeline.poll_timeout(clock::now());
+            let look_due = agent.xtables.due(clock::now());
             tokio::select! {
                 ready = agent.source.wait() => {
                     ready.context("wait for the rings")?;
@@ -95,7 +103,10 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                 }
                 () = sleep_or_never(due) => agent.pipeline.handle_timeout(clock::now()),
                 _ = reconcile.tick() => agent.reconcile().context("read what nf_tables says")?,
-                _ = save.tick() => save_state(&mut agent.keeper, agent.pipeline.tree(), &agent.netfilter),
+                _ = save.tick() => {
+                    save_state(&mut agent.keeper, agent.pipeline.tree(), &agent.netfilter);
+                    agent.xtables.save(&mut agent.keeper, clock::now());
+                }
                 () = agent.keeper.finished() => {}
                 () = tick(&mut heartbeat) => agent.beat(AgentState::Watching),
                 () = tick(&mut look) => agent.feed_watchdog(),
@@ -103,6 +114,10 @@ pub fn run(settings: &Settings, root: &Path, shape: Shape) -> anyhow::Result<()>
                     ready.context("wait for nf_tables")?;
                     agent.hear().context("read what nf_tables says")?;
                 }
+                () = sleep_or_never(look_due) => {
+                    agent.xtables.look(agent.pipeline.tree(), clock::now());
+                }
+                look = agent.xtables.answer() => agent.take_look(look),
                 ready = agent.edits.wait() => {
                     ready.context("wait for edits of the firewall's configuration")?;
                     agent.take_edits().context("read edits of the firewall's configuration")?;
@@ -125,6 +140,7 @@ struct Agent {
     writer: Writer,
     keeper: Keeper,
     netfilter: Netfilter,
+    xtables: Xtables,
     edits: Edits,
     hasher: Hasher,
     manager: Manager,
@@ -160,13 +176,17 @@ impl Agent {
         let since = clock::now();
         let (netfilter, changed) = netfilter(settings, root, &mut keeper, since);
         pipeline.hears_netlink(netfilter.hears());
+        let hears_calls = source.watches_xtables();
+        let (xtables, tables_changed) =
+            xtables(&settings.tamper, root, &mut keeper, hears_calls, since);
+        pipeline.reads_tables_of(xtables.reads());
         let edits = edits(settings, root);
         let procfs = Procfs::new(root.join("proc"));
         let hasher = Hasher::spawn(procfs).context("start the thread that hashes")?;
         take_in_running(&mut source, &mut pipeline)?;
         pipeline.end_recall();
-        if let Some(made) = changed {
-            pipeline.handle_made(&made);
+        for made in changed.iter().chain(&tables_changed) {
+            pipeline.handle_made(made);
         }
         if let Sight::Classic = source.sight() {
             tracing::warn!("half blind: {}", source.sight());
@@ -190,6 +210,7 @@ impl Agent {
             writer,
             keeper,
             netfilter,
+            xtables,
             edits,
             hasher,
             manager: Manager::new(ServiceManager::of_environment()),
@@ -208,9 +229,15 @@ impl Agent {
     fn drain(&mut self) -> usize {
         self.drains += 1;
         let Self {
-            source, pipeline, ..
+            source,
+            pipeline,
+            xtables,
+            ..
         } = self;
-        source.drain(|event, now| pipeline.handle_event(&event, now))
+        source.drain(|event, now| {
+            pipeline.handle_event(&event, now);
+            xtables.handle_event(&event, pipeline.tree());
+        })
     }
 
     /// Takes in what nf_tables says was done, when every exec from before it has been taken in: an exec's
@@ -237,6 +264,33 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Takes in what the tables of x_tables hold, when every call from before it has been taken in.
+    fn take_look(&mut self, look: Look) {
+        self.catch_up();
+        for made in self.xtables.made(look) {
+            self.pipeline.handle_made(&made);
+        }
+        self.pipeline.reads_tables_of(self.xtables.reads());
+    }
+
+    /// Looks a last time: what is not told in this run must not be in what is kept of the tables.
+    async fn last_look(&mut self) {
+        let look = async {
+            if self.xtables.is_looking() {
+                let look = self.xtables.answer().await;
+                self.take_look(look);
+            }
+            self.xtables.look(self.pipeline.tree(), clock::now());
+            if self.xtables.is_looking() {
+                let look = self.xtables.answer().await;
+                self.take_look(look);
+            }
+        };
+        if timeout(LAST_LOOK_MAX, look).await.is_err() {
+            tracing::warn!("the tables of x_tables could not be read a last time");
+        }
     }
 
     /// Takes in who edited the firewall's configuration, when every exec from before it has been taken in.
@@ -499,6 +553,7 @@ impl Agent {
             lines: self.writer.line_counts(),
             store: self.writer.store_books(),
             netfilter: self.netfilter.books(),
+            xtables: self.xtables.books(),
         };
         let heartbeat = heartbeat(pulse, &counters, &self.source, &self.pipeline);
         let line = heartbeat_line(&heartbeat, &self.context);
@@ -519,6 +574,7 @@ impl Agent {
             self.deliver();
         }
         self.hear_all().context("read what nf_tables says")?;
+        self.last_look().await;
         self.take_edits()
             .context("read edits of the firewall's configuration")?;
         self.pipeline.flush(clock::now());
@@ -535,8 +591,11 @@ impl Agent {
         self.beat(AgentState::Stopping);
         say_totals(&counters, &self.source, &self.pipeline);
         let written = self.writer.shutdown(STOP_DEADLINE);
-        let (tree, netfilter) = (self.pipeline.tree(), &self.netfilter);
-        let save = |keeper: &mut Keeper| save_state(keeper, tree, netfilter);
+        let (tree, netfilter, xtables) = (self.pipeline.tree(), &self.netfilter, &self.xtables);
+        let save = |keeper: &mut Keeper| {
+            save_state(keeper, tree, netfilter);
+            xtables.save(keeper, clock::now());
+        };
         let state = self.keeper.close(save, STOP_DEADLINE).await;
         check_written(&written)?;
         tracing::info!(?written, ?state, "stopped");

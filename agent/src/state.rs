@@ -1,6 +1,6 @@
 //! What the agent remembers from one run to the next, in a directory of its own.
 //!
-//! There are two files, [`processes`] and [`ruleset`]. Each is written on a thread, whole, every now and then
+//! There are three files, one of [`processes`] and two of [`ruleset`]. Each is written on a thread, whole, every now and then
 //! and when the agent stops; a directory that cannot be used costs the memory and not the watch.
 
 mod file;
@@ -11,6 +11,7 @@ mod uuid_text;
 
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -19,13 +20,14 @@ use uuid::Uuid;
 use crate::config::StateSettings;
 use crate::pipeline::exec::Time;
 use crate::pipeline::firewall::netlink::remembered::{Listed, Remembered as RememberedRuleset};
+use crate::pipeline::firewall::xtables::{Listing, Tables};
 use crate::pipeline::process_tree::ProcessTree;
 use crate::pipeline::process_tree::memory::Remembered;
 
 pub use file::StateError;
 use processes::Content;
-use ruleset::Kept;
 pub use ruleset::LISTED_BYTES_MAX;
+use ruleset::{Format, Kept};
 use saving::{Saving, Written};
 
 /// What became of the state in this run.
@@ -61,6 +63,8 @@ pub struct Keeper {
     processes: Saving,
     /// Its version is the generation of nf_tables.
     ruleset: Saving,
+    /// Its version counts the changes that were seen.
+    tables: Saving,
     counts: StateCounts,
 }
 
@@ -72,7 +76,8 @@ impl Keeper {
         Self {
             boot_id,
             processes: Saving::new(path(processes::FILE_NAME), Some(0)),
-            ruleset: Saving::new(path(ruleset::FILE_NAME), None),
+            ruleset: Saving::new(path(ruleset::NF_TABLES.file_name), None),
+            tables: Saving::new(path(ruleset::X_TABLES.file_name), None),
             counts: StateCounts::default(),
         }
     }
@@ -114,32 +119,56 @@ impl Keeper {
 
     /// The ruleset that an earlier run kept, on this boot or another. What is wrong is said and counted.
     pub fn recall_ruleset(&mut self) -> Option<RememberedRuleset> {
-        let kept = match self.read_ruleset() {
-            Ok(None) => return None,
-            Ok(Some(ruleset::Content::Kept(kept))) => kept,
-            Ok(Some(ruleset::Content::Unusable(what))) => {
-                self.refuse_ruleset(what);
-                return None;
-            }
-            Err(error) => {
-                tracing::error!("the ruleset that was remembered is lost: {}", chain(&error));
-                self.counts.failed += 1;
-                return None;
-            }
-        };
+        let path = self.ruleset.path.clone();
+        let kept = self.recall_kept(&path, &ruleset::NF_TABLES)?;
         let Some(snapshot) = kept.listed.decode() else {
-            self.refuse_ruleset("its messages make no sense");
+            self.refuse(&path, "its messages make no sense");
             return None;
         };
         Some(RememberedRuleset {
             snapshot,
-            same_boot: kept.boot_id == self.boot_id && !self.boot_id.is_nil(),
+            same_boot: self.is_of_this_boot(&kept),
         })
     }
 
-    fn refuse_ruleset(&mut self, what: &str) {
-        let path = self.ruleset.path.display();
-        tracing::warn!("{path}: {what}; what changed in nf_tables since the last run is not known");
+    /// The tables of x_tables that an earlier run kept, and whether that was on this boot. What is wrong is said and
+    /// counted.
+    pub fn recall_tables(&mut self) -> Option<(Tables, bool)> {
+        let path = self.tables.path.clone();
+        let kept = self.recall_kept(&path, &ruleset::X_TABLES)?;
+        let same_boot = self.is_of_this_boot(&kept);
+        match Listing::of_bytes(kept.listed.messages).decode() {
+            Ok(tables) => Some((tables, same_boot)),
+            Err(error) => {
+                self.refuse(&path, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn is_of_this_boot(&self, kept: &Kept) -> bool {
+        kept.boot_id == self.boot_id && !self.boot_id.is_nil()
+    }
+
+    fn recall_kept(&mut self, path: &Path, format: &Format) -> Option<Kept> {
+        match read_file(path, |input| ruleset::read(input, format)) {
+            Ok(None) => None,
+            Ok(Some(ruleset::Content::Kept(kept))) => Some(kept),
+            Ok(Some(ruleset::Content::Unusable(what))) => {
+                self.refuse(path, what);
+                None
+            }
+            Err(error) => {
+                tracing::error!("the rules that were remembered are lost: {}", chain(&error));
+                self.counts.failed += 1;
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, path: &Path, what: &str) {
+        let path = path.display();
+        tracing::warn!("{path}: {what}; what changed there since the last run is not known");
         self.counts.rulesets_damaged += 1;
     }
 
@@ -183,7 +212,7 @@ impl Keeper {
                     saved_ns,
                     listed,
                 };
-                file::replace(path, |out| ruleset::write(out, &kept))?;
+                file::replace(path, |out| ruleset::write(out, &ruleset::NF_TABLES, &kept))?;
                 Ok(Written::Saved)
             }
             Err(Unlisted::TooLarge) => {
@@ -198,6 +227,29 @@ impl Keeper {
         self.counts.count_start(started);
     }
 
+    /// Starts to write the tables of x_tables as they were told, unless that version is saved already or a file is being
+    /// written.
+    pub fn save_tables(&mut self, version: u64, now: Time, listing: &Arc<Listing>) {
+        if !self.tables.is_due(version) {
+            return;
+        }
+        let (boot_id, saved_ns) = (self.boot_id, now.wall_ns);
+        let listing = Arc::clone(listing);
+        let started = self.tables.start(version, move |path| {
+            let kept = Kept {
+                boot_id,
+                saved_ns,
+                listed: Listed {
+                    generation: 0,
+                    messages: listing.bytes().to_vec(),
+                },
+            };
+            file::replace(path, |out| ruleset::write(out, &ruleset::X_TABLES, &kept))?;
+            Ok(Written::Saved)
+        });
+        self.counts.count_start(started);
+    }
+
     /// Returns when a file that is being written is written, or has failed, and that is counted; never
     /// when there is none. May be given up and called again at any point.
     pub async fn finished(&mut self) {
@@ -205,18 +257,33 @@ impl Keeper {
             boot_id: _,
             processes,
             ruleset,
+            tables,
             counts,
         } = self;
         let result = tokio::select! {
             result = processes.finished() => result,
             result = ruleset.finished() => result,
+            result = tables.finished() => result,
         };
         counts.count(result);
     }
 
+    fn is_under_way(&self) -> bool {
+        let Self {
+            boot_id: _,
+            processes,
+            ruleset,
+            tables,
+            counts: _,
+        } = self;
+        [processes, ruleset, tables]
+            .into_iter()
+            .any(Saving::is_under_way)
+    }
+
     /// Returns when no file is being written any more.
     async fn idle(&mut self) {
-        while self.processes.is_under_way() || self.ruleset.is_under_way() {
+        while self.is_under_way() {
             self.finished().await;
         }
     }
@@ -243,10 +310,6 @@ impl Keeper {
         read_file(&self.processes.path, |input| {
             processes::read(input, self.boot_id, processes_max)
         })
-    }
-
-    fn read_ruleset(&self) -> Result<Option<ruleset::Content>, StateError> {
-        read_file(&self.ruleset.path, ruleset::read)
     }
 }
 

@@ -6,6 +6,7 @@ mod blind;
 mod cases;
 mod edits;
 mod families;
+mod legacy;
 mod no_cgroup;
 mod page;
 mod quiet;

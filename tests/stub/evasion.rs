@@ -15,7 +15,8 @@
 //! tracer PID                      traces that process and its children until it ends
 //! race COUNT FILE                 that often, `racing` with FILE.0, FILE.1, …
 //! racing FILE                     becomes `tell FILE …` while a second thread changes the arguments
-//! xtables-replace ANYTHING         asks the kernel to replace a table of x_tables, without a tool
+//! xtables-replace ANYTHING        asks the kernel to replace a table of x_tables, without a tool
+//! xtables-open ANYTHING           replaces one by itself with another policy, without a tool
 //! ```
 
 use std::ffi::{CString, c_char, c_int, c_long};
@@ -69,6 +70,7 @@ pub(crate) fn evade(words: &[&str]) -> ExitCode {
         }
         ["racing", file] => racing(file),
         ["xtables-replace", ..] => xtables_replace(),
+        ["xtables-open", ..] => xtables_open(),
         _ => return ExitCode::from(64),
     }
     ExitCode::SUCCESS
@@ -94,6 +96,73 @@ fn xtables_replace() {
         )
     };
     assert!(status != 0, "no kernel takes a table without rules");
+}
+
+/// Takes the table `filter` as it is and puts it back with a chain INPUT that lets pass what no rule decides.
+fn xtables_open() {
+    const IPT_SO_SET_REPLACE: c_int = 64;
+    const IPT_SO_GET_INFO: c_int = 64;
+    const IPT_SO_GET_ENTRIES: c_int = 65;
+    /// `NF_ACCEPT`, as a standard target has it.
+    const ACCEPT: i32 = -2;
+    // SAFETY: the arguments are numbers.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0) };
+    assert!(socket >= 0, "a socket");
+    // `struct ipt_getinfo`: name, hooks, five beginnings, five ends, entries, bytes.
+    let mut info = vec![0u8; 84];
+    info[..6].copy_from_slice(b"filter");
+    ask(socket, IPT_SO_GET_INFO, &mut info);
+    let number = |offset: usize| {
+        let bytes = info[offset..offset + 4].try_into().expect("four bytes");
+        u32::from_ne_bytes(bytes)
+    };
+    let (entries, bytes) = (number(76), number(80));
+    // `struct ipt_get_entries`: name, bytes, padding, entries.
+    let mut table = vec![0u8; 40 + bytes as usize];
+    table[..6].copy_from_slice(b"filter");
+    table[32..36].copy_from_slice(&bytes.to_ne_bytes());
+    ask(socket, IPT_SO_GET_ENTRIES, &mut table);
+    let mut rules = table.split_off(40);
+    // The end of INPUT, hook 1: the target behind `struct ipt_entry` and the head of the target.
+    let verdict = number(32 + 4 + 20 + 4) as usize + 112 + 32;
+    rules[verdict..verdict + 4].copy_from_slice(&ACCEPT.to_ne_bytes());
+    let mut counters = vec![0u8; 16 * entries as usize];
+    // `struct ipt_replace`: name, hooks, entries, bytes, beginnings, ends, counters, where those go, rules.
+    let mut argument = info[..36].to_vec();
+    argument.extend(entries.to_ne_bytes());
+    argument.extend(bytes.to_ne_bytes());
+    argument.extend_from_slice(&info[36..76]);
+    argument.extend(entries.to_ne_bytes());
+    argument.extend((counters.as_mut_ptr() as usize).to_ne_bytes());
+    argument.extend(rules);
+    // SAFETY: the kernel reads as many bytes as the argument has, and writes as many counters as it names.
+    let status = unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_IP,
+            IPT_SO_SET_REPLACE,
+            argument.as_ptr().cast(),
+            argument.len() as libc::socklen_t,
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    assert!(status == 0, "replace the table: {error}");
+}
+
+fn ask(socket: c_int, option: c_int, buffer: &mut [u8]) {
+    let mut length = buffer.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most as many bytes as the buffer has.
+    let status = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_IP,
+            option,
+            buffer.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    assert!(status == 0, "ask for the table: {error}");
 }
 
 /// One `key=value` a line, then an empty line, then the command line as the kernel has it.

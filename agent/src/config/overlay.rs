@@ -105,7 +105,15 @@ impl Config {
                 keep_delivered_s
             }
         );
-        put_over!(self.tamper, tamper, TamperConfig { enabled, managers });
+        put_over!(
+            self.tamper,
+            tamper,
+            TamperConfig {
+                enabled,
+                managers,
+                xtables_poll_interval_s
+            }
+        );
         put_over!(self.host, host, HostConfig { name });
         put_over!(self.redaction, redaction, RedactionConfig { patterns });
         put_over!(self.repeats, repeats, RepeatsConfig { burst, refill_s });

@@ -28,6 +28,7 @@ const QUEUE_LINES: usize = 1024;
 const HEARTBEAT_INTERVAL_S: u64 = 60;
 const STATE_DIRECTORY: &str = "/var/lib/wallwatch";
 const SAVE_INTERVAL_S: u64 = 60;
+const XTABLES_POLL_INTERVAL_S: u64 = 10;
 const STORE_BYTES: u64 = 64 << 20;
 const STORE_AGE_S: u64 = 7 * 86_400;
 const KEEP_DELIVERED_S: u64 = 86_400;
@@ -155,6 +156,8 @@ pub struct TamperSettings {
     pub enabled: bool,
     /// Executables whose work it is to change the firewall, beside those that are known.
     pub managers: Vec<String>,
+    /// How often the tables of x_tables are read without an occasion.
+    pub xtables_poll_interval: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,10 +339,18 @@ fn store_settings(config: StoreConfig) -> StoreSettings {
 }
 
 fn tamper_settings(config: TamperConfig) -> TamperSettings {
-    let TamperConfig { enabled, managers } = config;
+    let TamperConfig {
+        enabled,
+        managers,
+        xtables_poll_interval_s,
+    } = config;
     TamperSettings {
         enabled: or_default(enabled, true),
         managers: or_default(managers, Vec::new()),
+        xtables_poll_interval: Duration::from_secs(or_default(
+            xtables_poll_interval_s,
+            XTABLES_POLL_INTERVAL_S,
+        )),
     }
 }
 

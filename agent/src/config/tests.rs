@@ -89,6 +89,7 @@ fn an_empty_file_means_the_defaults() {
         TamperSettings {
             enabled: true,
             managers: Vec::new(),
+            xtables_poll_interval: Duration::from_secs(10),
         }
     );
     assert_eq!(host, HostSettings { name: None });
@@ -122,6 +123,7 @@ fn every_key_changes_what_it_names() {
         [tamper]
         enabled = false
         managers = ["/opt/fw/bin/fwd"]
+        xtables_poll_interval_s = 3600
         [rules.linux_iptables_firewall_modification]
         ports = ["22", "23"]
         port_count_min = 2
@@ -139,6 +141,7 @@ fn every_key_changes_what_it_names() {
         TamperSettings {
             enabled: false,
             managers: vec!["/opt/fw/bin/fwd".to_owned()],
+            xtables_poll_interval: Duration::from_secs(3600),
         }
     );
     assert_eq!(

@@ -88,6 +88,7 @@ pub struct StoreConfig {
 pub struct TamperConfig {
     pub enabled: Option<Written<bool>>,
     pub managers: Option<Written<Vec<String>>>,
+    pub xtables_poll_interval_s: Option<Written<u64>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -269,6 +270,7 @@ fn read_tamper(mut section: Section<'_>) -> TamperConfig {
                 },
             },
         ),
+        xtables_poll_interval_s: section.integer("xtables_poll_interval_s", 1..=3600),
     };
     section.finish();
     config

@@ -197,6 +197,7 @@ fn change(change: View<'_>) -> String {
         Some("command") => "asked for by command".to_owned(),
         Some("netlink") => "made, says the kernel".to_owned(),
         Some("setsockopt") => "asked for by setsockopt".to_owned(),
+        Some("table") => "made, says the table".to_owned(),
         _ => format!("witness {}", change.at("witness").shown_or("unknown")),
     };
     let whose = by(change);

@@ -49,6 +49,18 @@ impl HostNamespaces {
     }
 }
 
+/// The network namespace of a thread, by its inode number; `None` when the thread is over, or may not be looked at.
+pub fn net_of(procfs: &Procfs, tgid: u32, tid: u32) -> Option<u32> {
+    let link = fs::read_link(procfs.file(tgid, &format!("task/{tid}/ns/net"))).ok()?;
+    inode(link.as_os_str().as_bytes(), "net")
+}
+
+/// That of the agent.
+pub fn own_net(procfs: &Procfs) -> Option<u32> {
+    let link = fs::read_link(procfs.file(std::process::id(), "ns/net")).ok()?;
+    inode(link.as_os_str().as_bytes(), "net")
+}
+
 /// The number in `KIND:[NUMBER]`, as `namespaces(7)` has it.
 fn inode(link: &[u8], kind: &str) -> Option<u32> {
     let number = link

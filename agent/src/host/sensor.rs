@@ -228,6 +228,11 @@ impl Sensor {
         self.watches_failed_execs
     }
 
+    /// Whether calls that replace a table of x_tables are recorded.
+    pub fn watches_xtables(&self) -> bool {
+        self.xtables.is_some()
+    }
+
     /// Whether somebody had taken off a program, which is put back. Only the one on a cgroup lets that be done.
     pub fn check_attached(&mut self) -> anyhow::Result<bool> {
         let Some(xtables) = &mut self.xtables else {

@@ -252,6 +252,11 @@ impl Source {
         watches.then(|| counters.failed_execs())
     }
 
+    /// Whether it is told who replaces a table of x_tables.
+    pub fn watches_xtables(&self) -> bool {
+        self.sensor.watches_xtables()
+    }
+
     pub fn received(&self) -> Received {
         self.received
     }

@@ -219,6 +219,16 @@ impl ProcessTree {
         Some(ProcessKey { tgid, start_ns })
     }
 
+    /// Whether the process is known, and known to have ended.
+    pub fn has_ended(&self, process: ProcessKey) -> bool {
+        self.find(process).is_some_and(|found| found.ended)
+    }
+
+    /// What the process runs, or ran last.
+    pub fn exe(&self, process: ProcessKey) -> Option<&ExePath> {
+        Some(&self.find(process)?.image.exe)
+    }
+
     /// Whether the process is not in the tree.
     pub fn is_new(&self, process: ProcessKey) -> bool {
         self.find(process).is_none()

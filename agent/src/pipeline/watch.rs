@@ -111,6 +111,21 @@ pub struct NetfilterBooks {
     pub namespaces_forgotten: u64,
 }
 
+/// What was seen of the tables of x_tables since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XtablesBooks {
+    /// Looks at all tables, and those that came to nothing.
+    pub looks: u64,
+    pub failed: u64,
+    /// Tables in which a look saw a change.
+    pub changed: u64,
+    /// Tables at the latest look, and those of them that could not be read or were too large.
+    pub tables: u64,
+    pub unreadable: u64,
+    /// Calls that replace a table that were not kept for the look that followed, for want of room.
+    pub notices_refused: u64,
+}
+
 /// What became of the lines that were handed to the store, since the start unless said otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreBooks {
@@ -191,6 +206,8 @@ pub struct Heartbeat {
     pub repeats_withheld: u64,
     /// `None` when nf_tables is not heard.
     pub netfilter: Option<NetfilterBooks>,
+    /// `None` when the tables of x_tables are not read.
+    pub xtables: Option<XtablesBooks>,
     pub gaps: u64,
     /// Lines handed to the local log, and lines that were lost.
     pub alerts: u64,

@@ -266,7 +266,12 @@ impl Netfilter {
         let leader = || tree.at(thread_id, time).map(|process| process.tgid);
         Made {
             time,
-            tgid: self.procfs.tgid_of(thread_id).or_else(leader),
+            tgids: self
+                .procfs
+                .tgid_of(thread_id)
+                .or_else(leader)
+                .into_iter()
+                .collect(),
             nsid,
             stopping_sets: self.stopping_sets(nsid, &changes),
             changes,
@@ -302,7 +307,7 @@ fn since_last_run(remembered: &Remembered, present: &Snapshot, now: Time) -> Opt
 fn found(changes: Vec<FirewallChange>, now: Time) -> Made {
     Made {
         time: now,
-        tgid: None,
+        tgids: Vec::new(),
         nsid: None,
         changes,
         omitted: 0,

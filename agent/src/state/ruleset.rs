@@ -1,9 +1,12 @@
-//! `ruleset.netlink`: the ruleset of nf_tables as the agent knew it last, in the kernel's own words.
+//! `ruleset.netlink`: the ruleset of nf_tables as the agent knew it last, in the kernel's own words; and
+//! `tables.xtables`: the same of the tables of x_tables.
 //!
 //! | part | content |
 //! |---|---|
 //! | first line | JSON: `schema`, `boot_id`, `agent_version`, `saved_ns` (since 1970), `generation`, `bytes`, `digest` |
-//! | rest | `bytes` bytes of netlink messages, as a listing gave them |
+//! | rest | `bytes` bytes of netlink messages, as a listing gave them; or of tables ([`Listing`]), whose `generation` is 0 |
+//!
+//! [`Listing`]: crate::pipeline::firewall::xtables::Listing
 //!
 //! The digest is a UUIDv5 over generation and messages: a rule that a damaged byte has changed would look like
 //! a change of the firewall, so one wrong byte makes the whole file unusable. The file is good for every boot.
@@ -17,13 +20,25 @@ use super::uuid_text;
 use crate::lines::read_line;
 use crate::pipeline::firewall::netlink::remembered::Listed;
 
-pub(super) const FILE_NAME: &str = "ruleset.netlink";
+/// One of the two files.
+pub(super) struct Format {
+    pub(super) file_name: &'static str,
+    schema: &'static str,
+}
+
+pub(super) const NF_TABLES: Format = Format {
+    file_name: "ruleset.netlink",
+    schema: "wallwatch.ruleset/1",
+};
+
+pub(super) const X_TABLES: Format = Format {
+    file_name: "tables.xtables",
+    schema: "wallwatch.tables/1",
+};
 
 /// The most that is kept of a ruleset, in bytes: some 60,000 rules of one port each. A larger one is not kept,
 /// nor is a part of it.
 pub const LISTED_BYTES_MAX: usize = 32 << 20;
-
-const SCHEMA: &str = "wallwatch.ruleset/1";
 
 /// Longest first line that is read.
 const HEAD_BYTES_MAX: u64 = 4 << 10;
@@ -45,14 +60,14 @@ pub(super) struct Kept {
 }
 
 /// Writes a whole file.
-pub(super) fn write(out: &mut impl Write, kept: &Kept) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, format: &Format, kept: &Kept) -> io::Result<()> {
     let Kept {
         boot_id,
         saved_ns,
         listed,
     } = kept;
     let head = Head {
-        schema: SCHEMA.to_owned(),
+        schema: format.schema.to_owned(),
         boot_id: *boot_id,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         saved_ns: *saved_ns,
@@ -70,11 +85,11 @@ pub(super) fn write(out: &mut impl Write, kept: &Kept) -> io::Result<()> {
 /// # Errors
 ///
 /// When the file cannot be read; what is wrong with its content is [`Content::Unusable`].
-pub(super) fn read(mut input: impl BufRead) -> io::Result<Content> {
+pub(super) fn read(mut input: impl BufRead, format: &Format) -> io::Result<Content> {
     let mut line = Vec::new();
     read_line(&mut input, &mut line, HEAD_BYTES_MAX)?;
     let head = match serde_json::from_slice::<Head>(&line) {
-        Ok(head) if head.schema == SCHEMA => head,
+        Ok(head) if head.schema == format.schema => head,
         _ => return Ok(Content::Unusable("not the first line of this format")),
     };
     if head.bytes > LISTED_BYTES_MAX as u64 {

@@ -206,7 +206,7 @@ fn a_ruleset_that_is_too_large_is_not_kept_and_said_once() {
 #[test]
 fn a_damaged_ruleset_is_ignored_and_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(ruleset::FILE_NAME);
+    let path = folder.path().join(ruleset::NF_TABLES.file_name);
     let mut keeper = keeper(folder.path());
     fs::write(&path, "nonsense\n").unwrap();
     assert_eq!(keeper.recall_ruleset(), None);
@@ -220,7 +220,40 @@ fn a_damaged_ruleset_is_ignored_and_counted() {
             messages: vec![1; 20],
         },
     };
-    file::replace(&path, |out| ruleset::write(out, &senseless)).unwrap();
+    file::replace(&path, |out| {
+        ruleset::write(out, &ruleset::NF_TABLES, &senseless)
+    })
+    .unwrap();
     assert_eq!(keeper.recall_ruleset(), None);
     assert_eq!(keeper.counts().rulesets_damaged, 2);
+}
+
+#[test]
+fn tables_are_kept_for_each_version_and_for_other_boots() {
+    use crate::pipeline::firewall::xtables::sample::{DROP, filter};
+    let folder = tempfile::tempdir().unwrap();
+    let settings = StateSettings {
+        directory: folder.path().to_owned(),
+        save_interval: SOON,
+    };
+    let listing = Arc::new(filter(&[], DROP, &[]));
+    on_a_loop(async {
+        let mut keeper = keeper(folder.path());
+        assert_eq!(keeper.recall_tables(), None);
+        keeper.save_tables(1, Time::default(), &listing);
+        keeper.finished().await;
+        keeper.save_tables(1, Time::default(), &listing);
+        assert!(!keeper.tables.is_under_way(), "it is saved");
+        assert_eq!(keeper.counts().saved, 1);
+    });
+    let recalled = Keeper::new(&settings, BOOT).recall_tables().unwrap();
+    assert_eq!(recalled, (listing.decode().unwrap(), true));
+    let mut other = Keeper::new(&settings, Uuid::from_u128(8));
+    assert_eq!(other.recall_tables(), Some((recalled.0, false)));
+    let path = folder.path().join(ruleset::X_TABLES.file_name);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(other.recall_tables(), None);
+    assert_eq!(other.counts().rulesets_damaged, 1);
 }

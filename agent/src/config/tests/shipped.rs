@@ -48,6 +48,7 @@ fn the_shipped_file_shows_every_key() {
             TamperConfig {
                 enabled: Some(_),
                 managers: Some(_),
+                xtables_poll_interval_s: Some(_),
             },
         host: HostConfig { name: Some(_) },
         labels: Some(_),

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::pipeline::firewall::tamper::TamperCounters;
 use crate::pipeline::loss::{LossCause, Losses};
-use crate::pipeline::watch::{ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair};
+use crate::pipeline::watch::{
+    ChangeGap, Gap, Heartbeat, LostLineage, NetfilterBooks, Repair, XtablesBooks,
+};
 
 use super::budget::Budget;
 use super::exec::{CgroupLine, cgroup_line};
@@ -246,6 +248,8 @@ pub(super) struct HeartbeatLine<'a> {
     filters: Vec<FilterLine<'a>>,
     /// Null when nf_tables is not heard.
     netfilter: Option<NetfilterLine>,
+    /// Null when the tables of x_tables are not read.
+    xtables: Option<XtablesLine>,
     processes: u64,
     processes_dropped: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -336,6 +340,35 @@ fn netfilter_line(books: NetfilterBooks) -> NetfilterLine {
     }
 }
 
+#[derive(Serialize)]
+struct XtablesLine {
+    looks: u64,
+    failed: u64,
+    changed: u64,
+    tables: u64,
+    unreadable: u64,
+    notices_refused: u64,
+}
+
+fn xtables_line(books: XtablesBooks) -> XtablesLine {
+    let XtablesBooks {
+        looks,
+        failed,
+        changed,
+        tables,
+        unreadable,
+        notices_refused,
+    } = books;
+    XtablesLine {
+        looks,
+        failed,
+        changed,
+        tables,
+        unreadable,
+        notices_refused,
+    }
+}
+
 impl<'a> HeartbeatLine<'a> {
     pub(super) fn of(heartbeat: &'a Heartbeat, context: &'a AlertContext, budget: Budget) -> Self {
         let Heartbeat {
@@ -362,6 +395,7 @@ impl<'a> HeartbeatLine<'a> {
             suppressed,
             repeats_withheld,
             netfilter,
+            xtables,
             gaps,
             alerts,
             lines_lost,
@@ -400,6 +434,7 @@ impl<'a> HeartbeatLine<'a> {
             repeats_withheld: *repeats_withheld,
             filters: filter_lines(suppressed, budget),
             netfilter: netfilter.map(netfilter_line),
+            xtables: xtables.map(xtables_line),
             processes: *processes,
             processes_dropped: *processes_dropped,
             labels: &context.labels,

@@ -160,6 +160,8 @@ pub enum Reason {
     OriginUnknown,
     /// Nothing is known of the process that made the change.
     ActorUnknown,
+    /// Several processes asked for a change before its result was seen; any of them may have made it.
+    SeveralActors,
     /// The executable stands in no directory.
     MemfdExecutable,
     /// The executable has been removed.
@@ -183,7 +185,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InteractiveLogin,
         Self::KnownManager,
         Self::ManagerFile,
@@ -193,6 +195,7 @@ impl Reason {
         Self::PackageManager,
         Self::OriginUnknown,
         Self::ActorUnknown,
+        Self::SeveralActors,
         Self::MemfdExecutable,
         Self::DeletedExecutable,
         Self::WritableOrigin,
@@ -217,6 +220,7 @@ impl Reason {
             Self::PackageManager => "package-manager",
             Self::OriginUnknown => "origin-unknown",
             Self::ActorUnknown => "actor-unknown",
+            Self::SeveralActors => "several-actors",
             Self::MemfdExecutable => "memfd-executable",
             Self::DeletedExecutable => "deleted-executable",
             Self::WritableOrigin => "writable-origin",
@@ -237,6 +241,7 @@ impl Reason {
             Self::PackageManager => -25,
             Self::InteractiveLogin => -20,
             Self::Indirect => -15,
+            Self::SeveralActors => 0,
             Self::OutputSilenced
             | Self::NoLogin
             | Self::NoTerminal
@@ -267,6 +272,8 @@ pub enum Witness {
     Netlink,
     /// A call of `setsockopt` asked for it; whether it succeeded is not known.
     Setsockopt,
+    /// A table of x_tables was read and held something else than before.
+    Table,
 }
 
 impl Witness {
@@ -275,6 +282,7 @@ impl Witness {
             Self::Command => "command",
             Self::Netlink => "netlink",
             Self::Setsockopt => "setsockopt",
+            Self::Table => "table",
         }
     }
 }

@@ -129,7 +129,7 @@ impl Group {
         let finding = &mut self.finding;
         match change.witness {
             Witness::Command => finding.asked += 1,
-            Witness::Netlink | Witness::Setsockopt => finding.made += 1,
+            Witness::Netlink | Witness::Setsockopt | Witness::Table => finding.made += 1,
         }
         // The first and the latest: a burst hides neither how it began nor what comes at its end.
         if finding.changes.len() >= CHANGES_MAX {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::allowed::Allowed;
 use super::assess::{Meaning, meaning};
-use super::change::{Backend, Command, FirewallChange, Operation, SetName, Which};
+use super::change::{Backend, Command, FirewallChange, Operation, Which};
 use super::disguise;
 use super::edit::EditEvidence;
 use super::finding::{ChangeEvidence, Finding, FindingKind, Reason, Witness};
@@ -21,7 +21,7 @@ use super::severity::{reasons_of_exec, reasons_of_lineage};
 use crate::pipeline::alert::{Ancestor, Evidence};
 use crate::pipeline::detect::excerpt::excerpt;
 use crate::pipeline::detect::hit::evidence;
-use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Time, Unknown, XtablesReplace, basename};
+use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Time, Unknown, basename};
 use crate::pipeline::filter::{self, Fits};
 use crate::pipeline::process_tree::ProcessTree;
 
@@ -71,59 +71,6 @@ pub struct TamperCounters {
     pub hashes_refused: u64,
 }
 
-/// What the kernel says was done, in one transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    pub time: Time,
-    /// Thread group of who did it; `None` where that is not known.
-    pub tgid: Option<u32>,
-    /// Network namespace as netlink numbers it; `None` for the agent's own.
-    pub nsid: Option<i32>,
-    pub changes: Vec<FirewallChange>,
-    /// Changes that were made and are not in `changes`, for want of room or because messages were lost.
-    pub omitted: u64,
-    /// Sets among those in `changes` whose members are dropped or rejected: family, table and name.
-    pub stopping_sets: BTreeSet<SetName>,
-    pub witness: Witness,
-    /// It was found by comparing, and nobody was seen doing it.
-    pub while_blind: bool,
-}
-
-impl Made {
-    /// With what is known of the sets: to ban somebody opens nothing, and to let go of a ban does.
-    fn meaning(&self, change: &FirewallChange) -> Option<Meaning> {
-        let set = change.set_name();
-        if set.is_none_or(|set| !self.stopping_sets.contains(&set)) {
-            return meaning(change);
-        }
-        let bans = matches!(change.operation, Operation::AddElements { .. });
-        (!bans).then(|| Meaning::of(FindingKind::SetOpened))
-    }
-}
-
-impl From<&XtablesReplace> for Made {
-    fn from(replace: &XtablesReplace) -> Self {
-        Self {
-            time: replace.time,
-            tgid: Some(replace.process.tgid),
-            nsid: None,
-            changes: vec![FirewallChange {
-                backend: Backend::XtablesLegacy,
-                family: Some(replace.family),
-                table: Some(replace.table().to_vec()),
-                chain: None,
-                operation: Operation::Other {
-                    what: b"replace the table".to_vec(),
-                },
-            }],
-            omitted: 0,
-            stopping_sets: BTreeSet::new(),
-            witness: Witness::Setsockopt,
-            while_blind: false,
-        }
-    }
-}
-
 /// What a finding has to show.
 enum Deed {
     /// The exec itself, which the actor has.
@@ -157,6 +104,8 @@ pub struct Tamper {
     /// Whether the kernel's own word on nf_tables is heard: then what a command line cannot tell is left to
     /// it.
     hears_netlink: bool,
+    /// The network namespace whose tables of x_tables are read after each change: the same goes for those.
+    reads_tables_of: Option<u32>,
     /// The latest moment that it was told of.
     latest_ns: u64,
     host: Host,
@@ -190,6 +139,7 @@ impl Tamper {
             findings: VecDeque::new(),
             counters: TamperCounters::default(),
             hears_netlink: false,
+            reads_tables_of: None,
             latest_ns: 0,
             host: Host::default(),
         }
@@ -215,6 +165,12 @@ impl Tamper {
         self.hears_netlink = hears;
     }
 
+    /// From now on [`handle_made`](Self::handle_made) is called for each change of a table of x_tables in that network
+    /// namespace, by its inode number; `None`: it is not.
+    pub fn set_reads_tables_of(&mut self, net: Option<u32>) {
+        self.reads_tables_of = net;
+    }
+
     pub fn counters(&self) -> TamperCounters {
         TamperCounters {
             hashes_refused: self.hashes.refused(),
@@ -236,7 +192,7 @@ impl Tamper {
             Some(Command::Changes(changes)) => {
                 self.counters.commands += 1;
                 kinds.extend(changes.iter().filter_map(|change| {
-                    self.judge(change)
+                    self.judge(change, exec)
                         .map(|meaning| (meaning.kind, Some((meaning, change))))
                 }));
             }
@@ -268,60 +224,6 @@ impl Tamper {
                 Deed::Change(meaning, evidence)
             });
             self.add(kind, &actor, deed, exec.time);
-        }
-    }
-
-    /// To be called when every exec from before it has been handled.
-    pub fn handle_made(&mut self, made: &Made, tree: &ProcessTree) {
-        self.counters.transactions += 1;
-        let process = made.tgid.and_then(|tgid| tree.at(tgid, made.time));
-        let exec = process.and_then(|process| self.tool(process));
-        let actor = self.actor(process, exec, tree);
-        if actor.is_kernel_thread() {
-            return;
-        }
-        let mut meanings: Vec<(FindingKind, Meaning, &FirewallChange)> = made
-            .changes
-            .iter()
-            .filter_map(|change| {
-                let meaning = made.meaning(change)?;
-                Some((meaning.kind, meaning, change))
-            })
-            .collect();
-        let pretence = actor.pretence().filter(|_| !made.while_blind);
-        if let Some(pretence) = pretence {
-            meanings.extend(
-                made.changes
-                    .first()
-                    .map(|change| (pretence, Meaning::of(pretence), change)),
-            );
-        }
-        if made.while_blind {
-            // They are one finding, which lists the first and the latest: a flood must not hide what opens.
-            meanings.sort_by_key(|(kind, meaning, _)| {
-                (!meaning.unrestricted, *kind == FindingKind::DropRemoved)
-            });
-        }
-        let unseen = unseen(made);
-        meanings.extend(unseen.as_ref().map(|unseen| {
-            let kind = FindingKind::ChangedWhileBlind;
-            (kind, Meaning::of(kind), unseen)
-        }));
-        for (kind, meaning, change) in meanings {
-            let kind = if made.while_blind {
-                FindingKind::ChangedWhileBlind
-            } else {
-                kind
-            };
-            let evidence = ChangeEvidence {
-                time: made.time,
-                witness: made.witness,
-                process: actor.process,
-                nsid: made.nsid,
-                change: change.clone(),
-            };
-            let deed = Deed::Change(meaning, evidence);
-            self.add(kind, &actor, deed, made.time);
         }
     }
 
@@ -384,13 +286,13 @@ impl Tamper {
     }
 
     /// What a change means that a command asks for, as far as the command can tell.
-    fn judge(&self, change: &FirewallChange) -> Option<Meaning> {
-        self.is_judged(change).then(|| meaning(change))?
+    fn judge(&self, change: &FirewallChange, exec: &Exec) -> Option<Meaning> {
+        self.is_judged(change, exec).then(|| meaning(change))?
     }
 
     /// Whether a command's own word is enough. Which rule goes by its number, and what the members of a
     /// set get, only the kernel can tell, if it is heard.
-    fn is_judged(&self, change: &FirewallChange) -> bool {
+    fn is_judged(&self, change: &FirewallChange, exec: &Exec) -> bool {
         let needs_more = matches!(
             change.operation,
             Operation::DeleteRule(Which::Index(_) | Which::Handle(_))
@@ -401,8 +303,17 @@ impl Tamper {
                 | Operation::AddElements { .. }
                 | Operation::DeleteElements { .. }
         );
-        let is_told = matches!(change.backend, Backend::Nftables | Backend::XtablesNft);
-        !(needs_more && is_told && self.hears_netlink)
+        let is_told = match change.backend {
+            Backend::Nftables | Backend::XtablesNft => self.hears_netlink,
+            Backend::XtablesLegacy => self.reads_tables_of == Some(exec.namespaces.net.inum),
+            Backend::Xtables
+            | Backend::Ipset
+            | Backend::Ufw
+            | Backend::Firewalld
+            | Backend::Service
+            | Backend::Kernel => false,
+        };
+        !(needs_more && is_told)
     }
 
     fn add(&mut self, kind: FindingKind, actor: &Actor, deed: Deed, time: Time) {
@@ -556,20 +467,6 @@ fn disguises(exec: &Exec, command: Option<&Command>) -> impl Iterator<Item = Fin
     .filter_map(|(holds, kind)| holds.then_some(kind))
 }
 
-/// What of a transaction nobody looked at, as a change of its own: a flood must not hide what it carries.
-fn unseen(made: &Made) -> Option<FirewallChange> {
-    let first = made.changes.first();
-    (made.omitted > 0).then(|| FirewallChange {
-        backend: first.map_or(Backend::Nftables, |change| change.backend),
-        family: first.and_then(|change| change.family),
-        table: None,
-        chain: None,
-        operation: Operation::Other {
-            what: format!("{} more changes of one transaction, unseen", made.omitted).into_bytes(),
-        },
-    })
-}
-
 /// UUIDv5 over the host, the kind, the origin and when it began: a replay gives the same.
 fn finding_id(host: &Host, kind: FindingKind, origin: Option<ProcessKey>, first: Time) -> Uuid {
     /// UUIDv4, made for this purpose.
@@ -621,7 +518,10 @@ impl Actor {
 
 mod edits;
 pub mod explain;
+mod made;
 mod trial;
+
+pub use made::Made;
 
 #[cfg(test)]
 mod tests;

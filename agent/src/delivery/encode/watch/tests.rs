@@ -119,6 +119,14 @@ fn heartbeat(tamper: Option<TamperCounters>, netfilter: Option<NetfilterBooks>) 
         groups_evicted: 0,
         tamper,
         netfilter,
+        xtables: netfilter.map(|_| XtablesBooks {
+            looks: 14,
+            failed: 15,
+            changed: 16,
+            tables: 17,
+            unreadable: 18,
+            notices_refused: 19,
+        }),
         gaps: 0,
         alerts: 0,
         lines_lost: 0,
@@ -179,6 +187,11 @@ fn a_heartbeat_has_the_books_of_the_tamper_layer() {
         "omitted": 11, "namespaces_forgotten": 12,
     });
     assert_eq!(line["netfilter"], expected);
+    let expected = json!({
+        "looks": 14, "failed": 15, "changed": 16, "tables": 17, "unreadable": 18,
+        "notices_refused": 19,
+    });
+    assert_eq!(line["xtables"], expected);
     let line = heartbeat(None, None);
     let expected = json!({
         "epoch": "00000000-0000-0000-0000-000000000007", "seq": 1, "durable": true, "degraded": false,
@@ -191,7 +204,7 @@ fn a_heartbeat_has_the_books_of_the_tamper_layer() {
     });
     assert_eq!(line["store"], expected);
     assert_eq!(
-        (&line["tamper"], &line["netfilter"]),
-        (&Value::Null, &Value::Null)
+        (&line["tamper"], &line["netfilter"], &line["xtables"]),
+        (&Value::Null, &Value::Null, &Value::Null)
     );
 }

@@ -39,7 +39,7 @@ impl Tamper {
                 Some(Command::Rejected { reason }) => CommandMeaning::Rejected { reason },
                 Some(Command::Changes(changes)) => {
                     let judged = changes.into_iter().map(|change| {
-                        let meaning = self.judge(&change);
+                        let meaning = self.judge(&change, exec);
                         (change, meaning.map(|meaning| meaning.kind))
                     });
                     CommandMeaning::Changes(judged.collect())

@@ -1,5 +1,6 @@
 mod filters;
 mod hashes;
+mod tables;
 
 use super::*;
 use crate::pipeline::alert::{AlertState, Severity};
@@ -90,7 +91,7 @@ fn policy() -> FirewallChange {
 fn made(tgid: u32, time: Time, changes: Vec<FirewallChange>) -> Made {
     Made {
         time,
-        tgid: Some(tgid),
+        tgids: vec![tgid],
         nsid: None,
         changes,
         witness: Witness::Netlink,
@@ -342,7 +343,7 @@ fn a_flood_does_not_hide_what_opened_while_nobody_looked() {
     changes.extend([accept(636), policy()]);
     let mut tamper = tamper();
     let made = Made {
-        tgid: None,
+        tgids: Vec::new(),
         omitted: 0,
         stopping_sets: BTreeSet::new(),
         while_blind: true,

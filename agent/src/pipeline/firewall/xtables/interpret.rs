@@ -163,7 +163,7 @@ impl<'a> Header<'a> {
         let all = u128::MAX >> (128 - 8 * self.address_bytes);
         let host = !mask & all;
         let is_network = host & host.wrapping_add(1) == 0;
-        is_network.then(|| number & mask..=(number & mask | host))
+        is_network.then_some(number & mask..=(number & mask | host))
     }
 
     /// Address and mask, as `iptables-save` writes them.

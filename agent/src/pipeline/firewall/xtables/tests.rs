@@ -385,7 +385,9 @@ proptest! {
                 match position {
                     Position::Index(index) => chain.insert(*index as usize - 1, port(rule)),
                     Position::Last => chain.push(port(rule)),
-                    other => panic!("{other:?}"),
+                    Position::BeforeHandle(_) | Position::AfterHandle(_) | Position::Untold => {
+                        panic!("{position:?}")
+                    }
                 }
             }
         }
