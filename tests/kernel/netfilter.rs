@@ -27,6 +27,7 @@ mod netfilter_data;
 #[path = "../show_change.rs"]
 mod show_change;
 
+mod legacy_tables;
 mod other_namespaces;
 mod overrun;
 

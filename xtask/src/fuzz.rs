@@ -44,6 +44,8 @@ pub(crate) enum Target {
     Ecs,
     /// What nf_tables tells: messages, transactions, rulesets
     Netlink,
+    /// What the tables of x_tables hold
+    Xtables,
     /// Command lines of the firewall's tools
     Command,
     /// Rulesets as text: iptables-restore, nft
@@ -54,7 +56,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Record,
         Self::Recording,
         Self::Btf,
@@ -63,6 +65,7 @@ impl Target {
         Self::Laurel,
         Self::Ecs,
         Self::Netlink,
+        Self::Xtables,
         Self::Command,
         Self::Ruleset,
         Self::Answers,
@@ -79,6 +82,7 @@ impl Target {
             Self::Laurel => "laurel",
             Self::Ecs => "ecs",
             Self::Netlink => "netlink",
+            Self::Xtables => "xtables",
             Self::Command => "command",
             Self::Ruleset => "ruleset",
             Self::Answers => "answers",

@@ -18,7 +18,7 @@ use wallwatch_common::{
 use wallwatch::pipeline::firewall::change::Command;
 use wallwatch::pipeline::firewall::netlink::Datagram;
 
-use crate::{answers, btf, command, formats, netlink, record, recording, ruleset, spool};
+use crate::{answers, btf, command, formats, netlink, record, recording, ruleset, spool, xtables};
 use ring_records::{Exec, Process};
 
 mod firewall_seeds;
@@ -42,6 +42,7 @@ fn the_seeds_that_are_kept_are_those_made_here() {
         ("laurel", format_seeds(Format::Laurel)),
         ("ecs", format_seeds(Format::Ecs)),
         ("netlink", firewall_seeds::netlink()),
+        ("xtables", firewall_seeds::xtables()),
         ("command", firewall_seeds::command()),
         ("ruleset", firewall_seeds::ruleset()),
     ] {
@@ -226,6 +227,14 @@ fn the_netlink_seeds_are_read_whole_and_change_something() {
         netlink::check(&bytes);
         assert_eq!(Datagram::decode(&bytes).malformed, 0, "{name}");
         assert!(netlink::changes_of(&bytes) > 0, "{name}");
+    }
+}
+
+#[test]
+fn the_xtables_seeds_are_read_whole() {
+    for (name, bytes) in firewall_seeds::xtables() {
+        xtables::check(&bytes);
+        assert!(name != "listing" || xtables::changes_of(&bytes) > 0);
     }
 }
 

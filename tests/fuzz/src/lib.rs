@@ -10,6 +10,7 @@ pub mod record;
 pub mod recording;
 pub mod ruleset;
 pub mod spool;
+pub mod xtables;
 
 mod alerts;
 mod changes;

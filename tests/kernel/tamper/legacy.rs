@@ -220,3 +220,27 @@ fn damaged_tables_are_warned_about_and_ignored() {
         );
     });
 }
+
+/// Without the kernel's type information no program tells who replaces a table.
+#[test]
+fn without_word_of_the_call_a_change_is_found_and_not_by_whom() {
+    if !can_run("without_word_of_the_call_a_change_is_found_and_not_by_whom") {
+        return;
+    }
+    in_own_namespace(|_| {
+        script(FIREWALL);
+        let mut agent = Agent::run_without_btf();
+        script("iptables-legacy -I INPUT -p tcp --dport 6460 -j ACCEPT");
+        let finding = wait_for(
+            &mut agent,
+            "changed-while-blind",
+            "insert rule 1 protocol tcp dport 6460 accept",
+        );
+        let made = change(&finding, "table", "6460").unwrap();
+        assert!(made["pid"].is_null(), "{finding:#}");
+        assert!(finding["reasons"].to_string().contains("actor-unknown"));
+        let asked = agent.wait_for_event(|event| fits(event, "accept-opened", "6460"));
+        assert!(change(&asked, "command", "6460").is_some(), "{asked:#}");
+        agent.stop();
+    });
+}

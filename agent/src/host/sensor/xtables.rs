@@ -56,7 +56,8 @@ impl XtablesWatch {
             }
             Err(on_function) => {
                 tracing::warn!(
-                    "changes of legacy x_tables are seen by their commands alone: {on_cgroup:#}; {on_function:#}"
+                    "who replaces a table of x_tables is not heard, and changes are found by reading them: \
+                     {on_cgroup:#}; {on_function:#}"
                 );
                 None
             }

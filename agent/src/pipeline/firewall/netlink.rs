@@ -43,7 +43,7 @@ use crate::pipeline::firewall::change::Family;
 use attribute::Attributes;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// `NFNL_SUBSYS_NFTABLES`, `include/uapi/linux/netfilter/nfnetlink.h`
 const SUBSYSTEM: u16 = 10;

@@ -26,6 +26,15 @@ pub(super) fn netlink() -> Seeds {
     ])
 }
 
+/// What the kernel handed out, whole and without the family before the first table.
+pub(super) fn xtables() -> Seeds {
+    let listing = include_bytes!("../../../data/xtables.listing");
+    Seeds::from([
+        ("listing", listing.to_vec()),
+        ("table", listing.get(8..4096).unwrap_or_default().to_vec()),
+    ])
+}
+
 /// As `/proc/PID/cmdline`, with the executable before it.
 pub(super) fn command() -> Seeds {
     let line = |exe: &str, argv: &str| -> Vec<u8> {

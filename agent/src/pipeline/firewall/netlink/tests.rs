@@ -6,7 +6,7 @@ use crate::pipeline::firewall::change::{self, FirewallChange, Operation, Policy}
 #[path = "../../../../../tests/netfilter_data.rs"]
 mod netfilter_data;
 #[path = "../../../../../tests/show_change.rs"]
-pub(super) mod show_change;
+pub(in crate::pipeline::firewall) mod show_change;
 
 use netfilter_data::{Case, parse};
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+use expect_test::expect_file;
 use proptest::prelude::*;
 
 use super::sample::{ACCEPT, DROP, Does, filter, raw, rule};
@@ -5,6 +6,20 @@ use super::*;
 use crate::pipeline::firewall::change::{
     Family, FirewallChange, Operation, Policy, Position, Target, Which,
 };
+use crate::pipeline::firewall::netlink::tests::show_change::show;
+
+/// What a kernel handed out (`kernel::netfilter::legacy_tables` writes both files).
+#[test]
+fn a_kernels_own_tables_read_as_they_were_made() {
+    let bytes = include_bytes!("../../../../../tests/data/xtables.listing");
+    let tables = tables(&Listing::of_bytes(bytes.to_vec()));
+    assert_eq!(tables.errors().next(), None);
+    let changes = diff(&Tables::default(), &tables);
+    let changes = changes.iter().flat_map(|table| &table.changes);
+    let lines: Vec<String> = changes.map(show).collect();
+    let text = lines.join("\n") + "\n";
+    expect_file!["../../../../../tests/data/xtables.txt"].assert_eq(&text);
+}
 
 fn tables(listing: &Listing) -> Tables {
     listing.decode().unwrap()

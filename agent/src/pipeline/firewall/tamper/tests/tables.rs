@@ -41,7 +41,9 @@ fn tools() -> ProcessTree {
             parent_tgid,
             exe: ExePath::Known(exe.as_bytes().into()),
             file: None,
+            script: None,
             argv: Argv::from_arguments([exe.as_bytes()]),
+            program: Program::default(),
         })));
     }
     tree
