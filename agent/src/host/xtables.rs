@@ -82,7 +82,7 @@ const VERSIONS: [Version; 2] = [
 ];
 
 /// All tables of the calling thread's network namespace, whose `/proc` is at `proc`. Takes `CAP_NET_ADMIN`, and blocks
-/// for as long as the kernel needs: some milliseconds for thousands of rules.
+/// for as long as the kernel needs: 18 to 33 ms for 20,000 rules of one port each.
 ///
 /// Of tables that take more than
 /// [`LISTING_BYTES_MAX`](crate::pipeline::firewall::xtables::LISTING_BYTES_MAX) together, the last ones have a head
