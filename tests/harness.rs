@@ -96,10 +96,18 @@ pub(crate) fn in_guest() -> bool {
     std::env::var_os("WALLWATCH_VM").is_some()
 }
 
+/// A program as it is started outside of these tests: cargo has theirs look for libraries in its own folders, and a
+/// manager that was told to load the code of others is none.
+pub(crate) fn host_program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command.env_remove("LD_LIBRARY_PATH");
+    command
+}
+
 /// Runs a shell script in network and mount namespaces of its own, and waits for it. `$1…` are the
 /// arguments.
 pub(crate) fn in_namespaces(script: &str, arguments: &[&OsStr]) -> Output {
-    let output = Command::new("unshare")
+    let output = host_program("unshare")
         .args([
             "--net",
             "--mount",

@@ -20,7 +20,7 @@ use wallwatch::pipeline::firewall::netlink::snapshot::{Snapshot, diff};
 use wallwatch::pipeline::firewall::netlink::{Limits, Transaction, Transactions};
 
 use super::can_run;
-use crate::harness::{data, patience};
+use crate::harness::{data, host_program, patience};
 
 #[path = "../netfilter_data.rs"]
 mod netfilter_data;
@@ -53,7 +53,7 @@ pub(super) fn in_own_namespace(test: impl FnOnce(&Runtime) + Send + 'static) {
 
 /// Runs a shell's command, which must succeed, and gives what it wrote.
 fn run(command: &str) -> String {
-    let output = Command::new("sh")
+    let output = host_program("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .output()

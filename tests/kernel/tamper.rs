@@ -14,13 +14,13 @@ mod telling;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
 use super::can_run;
 use super::netfilter::in_own_namespace;
-use crate::harness::{Agent, Stopped, in_guest, stub_in};
+use crate::harness::{Agent, Stopped, host_program, in_guest, stub_in};
 use cases::{Case, Group, groups};
 use page::check_table;
 
@@ -36,7 +36,7 @@ const APART: &str = "mkdir -p \"$1/etc\"
 
 /// Runs a shell's script with the folder of the test as `$1`.
 fn run(script: &str, folder: &Path) {
-    let output = Command::new("bash")
+    let output = host_program("bash")
         .args(["-ec", script, "script"])
         .arg(folder)
         .stdin(Stdio::null())
@@ -47,7 +47,7 @@ fn run(script: &str, folder: &Path) {
 
 /// The same, [`APART`] from the host.
 fn run_apart(script: &str, folder: &Path) {
-    let output = Command::new("unshare")
+    let output = host_program("unshare")
         .args(["--mount", "--propagation", "private", "bash", "-ec"])
         .arg([APART, script].concat())
         .arg("script")
@@ -79,7 +79,7 @@ fn can_walk(needs: &[&'static str]) -> bool {
 /// Those of the programs that are not there.
 fn missing(programs: &[&'static str]) -> Vec<&'static str> {
     let is_there = |program: &str| {
-        let mut command = Command::new("bash");
+        let mut command = host_program("bash");
         command.args(["-c", "command -v \"$1\" >/dev/null", "script", program]);
         command.status().expect("start bash").success()
     };

@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Agent, in_guest, in_namespaces};
+use crate::harness::{Agent, host_program, in_guest, in_namespaces};
 use crate::kernel::can_run;
 
 /// A host's files: the real `/proc`, and an `/etc` of its own with one rules file.
@@ -38,7 +38,7 @@ fn names(agent: &mut Agent) -> bool {
 
 /// Runs a program in `folder` to its end, and gives its pid.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> u32 {
-    let mut child = Command::new(program)
+    let mut child = host_program(program)
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())

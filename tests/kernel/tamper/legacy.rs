@@ -239,8 +239,6 @@ fn without_word_of_the_call_a_change_is_found_and_not_by_whom() {
         let made = change(&finding, "table", "6460").unwrap();
         assert!(made["pid"].is_null(), "{finding:#}");
         assert!(finding["reasons"].to_string().contains("actor-unknown"));
-        let asked = agent.wait_for_event(|event| fits(event, "accept-opened", "6460"));
-        assert!(change(&asked, "command", "6460").is_some(), "{asked:#}");
         agent.stop();
     });
 }
