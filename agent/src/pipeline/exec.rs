@@ -323,16 +323,15 @@ pub struct XtablesReplace {
     /// The thread that made the call.
     pub tid: u32,
     pub family: Family,
-    /// `XT_TABLE_MAXNAMELEN` bytes; the name ends at the first NUL.
+    /// `XT_TABLE_MAXNAMELEN` bytes; the name ends at the first NUL. Empty where it was not seen.
     pub table: [u8; 32],
 }
 
 impl XtablesReplace {
-    pub fn table(&self) -> &[u8] {
-        self.table
-            .split(|&byte| byte == 0)
-            .next()
-            .unwrap_or_default()
+    /// `None` where it was not seen; no table is without a name.
+    pub fn table(&self) -> Option<&[u8]> {
+        let name = self.table.split(|&byte| byte == 0).next();
+        name.filter(|name| !name.is_empty())
     }
 }
 

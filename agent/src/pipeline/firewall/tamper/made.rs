@@ -78,7 +78,7 @@ impl From<&XtablesReplace> for Made {
             changes: vec![FirewallChange {
                 backend: Backend::XtablesLegacy,
                 family: Some(replace.family),
-                table: Some(replace.table().to_vec()),
+                table: replace.table().map(<[u8]>::to_vec),
                 chain: None,
                 operation: Operation::Other {
                     what: b"replace the table".to_vec(),

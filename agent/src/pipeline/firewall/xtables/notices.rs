@@ -32,7 +32,8 @@ pub struct Notices {
 struct Notice {
     process: ProcessKey,
     family: Family,
-    table: Vec<u8>,
+    /// `None`: not known, so that it may be any.
+    table: Option<Vec<u8>>,
     /// When the call was made, and when the latest one like it was.
     time: Time,
     latest: Time,
@@ -46,7 +47,8 @@ struct Notice {
 
 impl Notice {
     fn is_about(&self, family: Family, table: &[u8]) -> bool {
-        self.family == family && self.table == table
+        let table_fits = self.table.as_ref().is_none_or(|known| known == table);
+        self.family == family && table_fits
     }
 
     fn due_ns(&self) -> Option<u64> {
@@ -66,9 +68,12 @@ impl Notices {
             family,
             table: _,
         } = replace;
+        let table = replace.table();
         let mut waiting = self.waiting.iter_mut();
-        let known = waiting
-            .find(|notice| notice.process == *process && notice.is_about(*family, replace.table()));
+        let known = waiting.find(|notice| {
+            (notice.process, notice.family) == (*process, *family)
+                && notice.table.as_deref() == table
+        });
         if let Some(known) = known {
             known.latest = *time;
             return;
@@ -80,7 +85,7 @@ impl Notices {
         self.waiting.push_back(Notice {
             process: *process,
             family: *family,
-            table: replace.table().to_vec(),
+            table: table.map(<[u8]>::to_vec),
             time: *time,
             latest: *time,
             is_elsewhere,
@@ -121,8 +126,14 @@ impl Notices {
             authors = about;
         }
         let time = authors.iter().map(|notice| notice.latest).max()?;
+        let mut processes = Vec::with_capacity(authors.len());
+        for notice in authors {
+            if !processes.contains(&notice.process) {
+                processes.push(notice.process);
+            }
+        }
         Some(Authors {
-            processes: authors.iter().map(|notice| notice.process).collect(),
+            processes,
             time: time.min(ended),
         })
     }
@@ -249,6 +260,22 @@ mod tests {
         notices.add(&call(8, 125), false);
         notices.end_read(at(122), at(123), &[filter()]);
         assert_eq!(authors(&notices, 126), [8]);
+    }
+
+    #[test]
+    fn a_call_whose_table_was_not_seen_may_be_about_any() {
+        let mut notices = Notices::default();
+        let unseen = XtablesReplace {
+            table: [0; 32],
+            ..call(7, 100)
+        };
+        notices.add(&unseen, false);
+        notices.add(&unseen, false);
+        assert_eq!(authors(&notices, 111), [7]);
+        notices.add(&call(7, 101), false);
+        assert_eq!(authors(&notices, 111), [7]);
+        notices.end_read(at(110), at(111), &[filter()]);
+        assert_eq!(authors(&notices, 112), [0; 0]);
     }
 
     #[test]
