@@ -50,7 +50,11 @@ const WANTED: [&str; 19] = [
 ];
 
 /// What only some tests ask for, or only older kernels have as modules: since 5.17 nf_tables has its own counters.
-const WANTED_IF_PRESENT: [&str; 28] = [
+const WANTED_IF_PRESENT: [&str; 32] = [
+    "ip6t_REJECT",
+    "ip6table_mangle",
+    "ip6table_nat",
+    "iptable_mangle",
     "iptable_raw",
     "nf_log_ipv4",
     "nf_log_ipv6",
