@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) no_install: bool,
 }
+
+/// What the kernel gets to let go of a cgroup hierarchy.
+const RELEASE_PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(cmd::is_root(), "to boot a guest wants root");
@@ -101,7 +105,13 @@ struct Guest<'a> {
 impl<'a> Guest<'a> {
     fn boot(root: &'a Root) -> anyhow::Result<Self> {
         println!("\n== a guest boots");
-        let machine = root.boot()?;
+        // A cgroup hierarchy that a kernel test has made goes when the kernel comes to it. Until then nspawn fails to
+        // mount it, which brings that about.
+        let machine = root.boot().or_else(|error| {
+            println!("once more: {error:#}");
+            thread::sleep(RELEASE_PAUSE);
+            root.boot()
+        })?;
         let version = machine.output(&["systemctl", "--version"])?;
         println!("{}", version.lines().next().unwrap_or_default());
         Ok(Self { root, machine })
