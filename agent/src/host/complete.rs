@@ -37,7 +37,9 @@ impl Completer {
         }
         exec.user = exec.uid.and_then(|uid| self.users.name(uid, now));
         self.compare_namespaces(exec);
-        self.add_provenance(exec);
+        let process = exec.process;
+        let lives = || self.is_same(process);
+        self.provenances.complete(&self.procfs, exec, lives);
     }
 
     /// A process that `/proc` alone tells of.
@@ -70,13 +72,9 @@ impl Completer {
         }
         exec.user = exec.uid.and_then(|uid| self.users.name(uid, now));
         self.compare_namespaces(exec);
-        self.add_provenance(exec);
-    }
-
-    fn add_provenance(&self, exec: &mut Exec) {
         let process = exec.process;
         let lives = || self.is_same(process);
-        self.provenances.complete(&self.procfs, exec, lives);
+        self.provenances.complete_listed(&self.procfs, exec, lives);
     }
 
     fn compare_namespaces(&self, exec: &mut Exec) {

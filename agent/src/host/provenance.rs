@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::pipeline::cgroup::Cgroup;
-use crate::pipeline::exec::{ArgvSource, ExePath, Exec, ProcessKey, Running};
+use crate::pipeline::exec::{ExePath, Exec, ProcessKey, Running};
 use crate::pipeline::firewall::managers::bears_known_name;
 use crate::pipeline::firewall::origin::is_system_path;
 use crate::pipeline::firewall::program::script_of;
@@ -81,17 +81,11 @@ impl Provenances {
     /// Adds to an exec what the record does not tell, if its name makes it worth while. `lives` says whether
     /// the number still is that process's.
     pub fn complete(&self, procfs: &Procfs, exec: &mut Exec, lives: impl FnOnce() -> bool) {
-        if exec.argv.source == ArgvSource::Procfs && exec.interp.is_none() {
-            self.take_its_word(exec);
-        }
         if !self.concern(exec.exe.known(), exec.script()) {
             return;
         }
         let tgid = exec.process.tgid;
         let lives = lives();
-        if lives && exec.exe_stat.is_none() && exec.cgroup.is_none() {
-            exec.cgroup = procfs.cgroup(tgid).map(Arc::new);
-        }
         exec.provenance = Some(Arc::new(Provenance {
             script: exec.script().and_then(|script| {
                 let of_process = lives.then(|| procfs.file(tgid, "root"));
@@ -111,6 +105,13 @@ impl Provenances {
                 .as_deref()
                 .and_then(|cgroup| self.is_transient(cgroup)),
         }));
+    }
+
+    /// The same for a process that ran before it was watched: which script it runs, nobody but itself says. It is
+    /// believed as far as that makes it a candidate: its unit and its lineage must bear it out.
+    pub fn complete_listed(&self, procfs: &Procfs, exec: &mut Exec, lives: impl FnOnce() -> bool) {
+        self.take_its_word(exec);
+        self.complete(procfs, exec, lives);
     }
 
     /// The same for a process that `/proc` alone tells of.
@@ -145,8 +146,6 @@ impl Provenances {
         files.any(|path| bears_known_name(path) || self.named.iter().any(|file| **file == *path))
     }
 
-    /// Of a process that ran before it was watched, nobody but itself says which script it runs. It is believed as
-    /// far as that makes it a candidate: its unit and its lineage must bear it out.
     fn take_its_word(&self, exec: &mut Exec) {
         let ExePath::Known(exe) = &exec.exe else {
             return;

@@ -1,7 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
-use crate::pipeline::exec::sample;
+use crate::pipeline::exec::{Argv, ArgvSource, sample};
 
 /// A host's root with files in it, and a process 7 in `/proc`.
 struct Host {
@@ -152,21 +152,22 @@ fn one_that_ran_before_is_a_candidate_by_its_own_word() {
     let host = Host::new();
     host.put("usr/bin/fail2ban-server", b"");
     let mut server = exec("/usr/bin/python3.13", None);
-    server.argv = crate::pipeline::exec::Argv {
+    server.argv = Argv {
+        // So is that of an exec whose command line the kernel program could not read to its end.
         source: ArgvSource::Procfs,
-        ..crate::pipeline::exec::Argv::from_arguments([
+        ..Argv::from_arguments([
             &b"/usr/bin/python3"[..],
             b"/usr/bin/fail2ban-server",
             b"-xf",
         ])
     };
-    let typed = server.clone();
-    host.complete(&mut server, true);
+    let mut typed = server.clone();
+    let provenances = Provenances::new(host.root(), Vec::new());
+    let procfs = Procfs::new(host.root().join("proc"));
+    provenances.complete_listed(&procfs, &mut server, || true);
     assert_eq!(server.script(), Some(&b"/usr/bin/fail2ban-server"[..]));
     assert!(server.provenance.unwrap().script.is_some());
-    // Of one whose exec was seen, the kernel tells it.
-    let mut typed = typed;
-    typed.argv.source = ArgvSource::Kernel;
+    // Of one whose exec was seen, the kernel tells it, whoever has read the command line.
     host.complete(&mut typed, true);
     assert_eq!((typed.script(), &typed.provenance), (None, &None));
 }
@@ -192,10 +193,7 @@ fn what_proc_alone_tells_of_is_completed_alike() {
         exe: ExePath::Known(b"/usr/bin/python3"[..].into()),
         file: None,
         script: None,
-        argv: crate::pipeline::exec::Argv::from_arguments([
-            &b"python3"[..],
-            b"/usr/bin/fail2ban-server",
-        ]),
+        argv: Argv::from_arguments([&b"python3"[..], b"/usr/bin/fail2ban-server"]),
         program: crate::pipeline::provenance::Program::default(),
     };
     let provenances = Provenances::new(host.root(), Vec::new());

@@ -6,13 +6,27 @@
 pub(super) struct Known {
     /// Of executables and scripts; a `*` stands for one part of a path.
     pub(super) files: &'static [&'static str],
-    /// `*.service` is any service.
+    /// [`ANY_SERVICE`], or names.
     pub(super) units: &'static [&'static str],
     pub(super) starts: Starts,
     /// What it starts besides: files, and directories, which end with a slash.
     pub(super) helpers: &'static [&'static str],
     /// People run it, too: outside of its unit it is one tool of many, and no pretence.
     pub(super) by_hand: bool,
+}
+
+/// In the place of a unit's name: any service of the host's.
+pub(super) const ANY_SERVICE: &str = "*.service";
+
+impl Known {
+    /// Whether one of its files has that name.
+    pub(super) fn bears(&self, name: &[u8]) -> bool {
+        let mut files = self.files.iter();
+        files.any(|file| {
+            let folder = file.as_bytes().strip_suffix(name);
+            folder.is_some_and(|folder| folder.ends_with(b"/"))
+        })
+    }
 }
 
 /// What a manager starts in order to change the firewall.
@@ -77,7 +91,12 @@ pub(super) const KNOWN: &[Known] = &[
     Known {
         helpers: CNI,
         ..daemon(
-            &["/usr/bin/containerd", "/usr/sbin/containerd"],
+            &[
+                "/usr/bin/containerd",
+                "/usr/sbin/containerd",
+                // So the project's own releases and unit have it.
+                "/usr/local/bin/containerd",
+            ],
             &["containerd.service", "docker.service"],
         )
     },
@@ -88,11 +107,15 @@ pub(super) const KNOWN: &[Known] = &[
             &["crio.service", "cri-o.service"],
         )
     },
-    // Has no unit of its own: podman starts it, in the unit of the container.
-    daemon(
-        &["/usr/libexec/podman/netavark", "/usr/lib/podman/netavark"],
-        &["*.service"],
-    ),
+    // Has no unit of its own: each container that is a service has one (`podman-systemd.unit(5)`).
+    Known {
+        helpers: &[
+            "/usr/libexec/podman/",
+            "/usr/lib/podman/",
+            "/usr/bin/conmon",
+        ],
+        ..tool(&["/usr/bin/podman"], &[ANY_SERVICE])
+    },
     daemon(
         &["/usr/bin/kubelet", "/usr/sbin/kubelet"],
         &["kubelet.service"],

@@ -13,8 +13,8 @@
 //! The bounds of this: root can replace a file in its place, add to a unit (which is told where it is an edit of a
 //! firewall's files), and have the real manager do things.
 
-use super::known_managers::{KEEPERS, KNOWN, Known, Starts};
-use super::origin::{is_package_path, is_system_path};
+use super::known_managers::{ANY_SERVICE, KEEPERS, KNOWN, Known, Starts};
+use super::origin::{is_package_path, is_system_path, kind_of};
 use super::program::is_tool;
 use crate::pipeline::alert::Ancestor;
 use crate::pipeline::cgroup::Cgroup;
@@ -51,8 +51,8 @@ pub(super) enum Verdict {
 /// for its [`Provenance`](crate::pipeline::provenance::Provenance).
 pub fn bears_known_name(path: &[u8]) -> bool {
     let name = basename(path);
-    let mut files = KNOWN.iter().flat_map(|known| known.files);
-    files.any(|file| basename(file.as_bytes()) == name) || is_keeper(name)
+    let mut known = KNOWN.iter();
+    known.any(|known| known.bears(name)) || is_keeper(name)
 }
 
 fn is_keeper(name: &[u8]) -> bool {
@@ -146,7 +146,7 @@ fn prove(known: &Known, lineage: &[Ancestor], at: usize) -> Verdict {
     let proofs = [
         is_intact(manager),
         is_in_unit(known, manager),
-        is_alone_in_unit(manager, behind),
+        is_alone_in_unit(known, manager, behind),
         Some(starts_only_its_own(known, manager, below)),
     ];
     let doubt = proofs.iter().flatten().find_map(|proof| proof.err());
@@ -175,17 +175,26 @@ fn is_in_unit(known: &Known, manager: &Ancestor) -> Option<Result<(), Doubt>> {
 }
 
 /// Who is behind a service is the first process; a script that starts a daemon runs in the daemon's unit. Whoever
-/// moves a process into the cgroup of a unit has run in another one before.
-fn is_alone_in_unit(manager: &Ancestor, behind: &[Ancestor]) -> Option<Result<(), Doubt>> {
+/// moves a process into the cgroup of a unit has run in another one before. Where any unit will do, whose unit it is
+/// proves nothing, and nobody else may be in front of the manager.
+fn is_alone_in_unit(
+    known: &Known,
+    manager: &Ancestor,
+    behind: &[Ancestor],
+) -> Option<Result<(), Doubt>> {
     /// The first process, which starts services (`systemd(1)`).
     const FIRST: u32 = 1;
+    let any_unit = known.units.contains(&ANY_SERVICE);
     let unit = unit_of(manager)?;
     for ancestor in behind {
         if ancestor.process.tgid == FIRST {
             return Some(Ok(()));
         }
         let cgroup = ancestor.program.cgroup.as_deref()?;
-        if !is_of_system(cgroup) || cgroup.unit.as_deref() != Some(unit) {
+        let is_its = is_of_system(cgroup) && cgroup.unit.as_deref() == Some(unit);
+        let is_stranger =
+            kind_of(ancestor).is_some() || any_unit && !is_started(known, manager, ancestor);
+        if !is_its || is_stranger {
             return Some(Err(Doubt::Unit));
         }
     }
@@ -238,9 +247,8 @@ fn is_of(ancestor: &Ancestor, file: &[u8]) -> bool {
 /// A daemon's name elsewhere. Tools are looked at by [`disguise`](super::disguise).
 fn is_misplaced(file: &[u8]) -> bool {
     let name = basename(file);
-    let daemons = KNOWN.iter().filter(|known| !known.by_hand);
-    let mut files = daemons.flat_map(|known| known.files);
-    files.any(|place| basename(place.as_bytes()) == name)
+    let mut daemons = KNOWN.iter().filter(|known| !known.by_hand);
+    daemons.any(|known| known.bears(name))
 }
 
 fn unit_of(ancestor: &Ancestor) -> Option<&str> {
@@ -274,12 +282,9 @@ fn is_or_is_below(path: &[u8], place: &str) -> bool {
     path == place || place.ends_with(b"/") && !goes_back && path.starts_with(place)
 }
 
-/// Whether a unit is the one that is expected; `*.service` is any service.
+/// Whether a unit is the one that is expected.
 fn fits_unit(unit: &str, expected: &str) -> bool {
-    match expected.strip_prefix('*') {
-        Some(end) => unit.ends_with(end),
-        None => unit == expected,
-    }
+    unit == expected || expected == ANY_SERVICE && unit.ends_with(".service")
 }
 
 #[cfg(test)]

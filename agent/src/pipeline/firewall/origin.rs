@@ -279,7 +279,7 @@ fn known(exe: &ExePath) -> Option<Arc<[u8]>> {
 
 /// By the executable, or by the script that it interprets; what a command line claims is no reason to be lenient. What
 /// lowers a finding's weight does so only where nothing says that others could have changed the file.
-fn kind_of(ancestor: &Ancestor) -> Option<OriginKind> {
+pub(super) fn kind_of(ancestor: &Ancestor) -> Option<OriginKind> {
     let script = ancestor.script.as_deref();
     let kind = [ancestor.exe.known(), script]
         .into_iter()

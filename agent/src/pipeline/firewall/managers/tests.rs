@@ -206,6 +206,26 @@ fn a_rule_set_is_loaded_at_boot_by_the_first_process() {
 }
 
 #[test]
+fn where_any_unit_will_do_nobody_else_may_be_in_it() {
+    let web = "/system.slice/web.service";
+    let mut lineage = vec![
+        process(50, "/usr/sbin/nft", web),
+        process(40, "/usr/libexec/podman/netavark", web),
+        process(30, "/usr/bin/podman", web),
+        first(),
+    ];
+    check_manager("a container that is a service", &lineage, "/usr/bin/podman");
+    lineage.insert(3, process(20, "/usr/bin/conmon", web));
+    check_manager("its end", &lineage, "/usr/bin/podman");
+    for stranger in ["/tmp/x", "/usr/bin/bash", "/usr/bin/curl"] {
+        lineage[3] = process(20, stranger, web);
+        check_other(stranger, &lineage, OriginKind::Unit);
+    }
+    lineage[3] = process(20, "/usr/sbin/nginx", web);
+    check_other("a web server", &lineage, OriginKind::NetworkService);
+}
+
+#[test]
 fn a_daemon_that_a_script_of_its_unit_has_started_is_in_its_unit() {
     let mut lineage = fail2ban();
     let init = script(20, "/usr/bin/dash", "/etc/init.d/fail2ban", FAIL2BAN);
