@@ -79,13 +79,19 @@ pub(crate) fn evade(words: &[&str]) -> ExitCode {
 /// `setsockopt(IPT_SO_SET_REPLACE)` for the table `filter`, with rules that the kernel refuses: that it was tried is
 /// what is to be seen.
 fn xtables_replace() {
-    const IPT_SO_SET_REPLACE: c_int = 64;
     let mut argument = [0u8; 96];
     argument[..6].copy_from_slice(b"filter");
     // SAFETY: the arguments are numbers.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW) };
     assert!(socket >= 0, "a raw socket takes CAP_NET_RAW");
-    // SAFETY: the kernel reads as many bytes as the argument has.
+    let taken = replace_table(socket, &argument);
+    assert!(taken.is_err(), "no kernel takes a table without rules");
+}
+
+/// `setsockopt(IPT_SO_SET_REPLACE)`.
+fn replace_table(socket: c_int, argument: &[u8]) -> std::io::Result<()> {
+    const IPT_SO_SET_REPLACE: c_int = 64;
+    // SAFETY: the kernel reads as many bytes as the argument has, and writes counters where the argument says.
     let status = unsafe {
         libc::setsockopt(
             socket,
@@ -95,12 +101,14 @@ fn xtables_replace() {
             argument.len() as libc::socklen_t,
         )
     };
-    assert!(status != 0, "no kernel takes a table without rules");
+    match status {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 /// Takes the table `filter` as it is and puts it back with a chain INPUT that lets pass what no rule decides.
 fn xtables_open() {
-    const IPT_SO_SET_REPLACE: c_int = 64;
     const IPT_SO_GET_INFO: c_int = 64;
     const IPT_SO_GET_ENTRIES: c_int = 65;
     /// `NF_ACCEPT`, as a standard target has it.
@@ -135,18 +143,7 @@ fn xtables_open() {
     argument.extend(entries.to_ne_bytes());
     argument.extend((counters.as_mut_ptr() as usize).to_ne_bytes());
     argument.extend(rules);
-    // SAFETY: the kernel reads as many bytes as the argument has, and writes as many counters as it names.
-    let status = unsafe {
-        libc::setsockopt(
-            socket,
-            libc::SOL_IP,
-            IPT_SO_SET_REPLACE,
-            argument.as_ptr().cast(),
-            argument.len() as libc::socklen_t,
-        )
-    };
-    let error = std::io::Error::last_os_error();
-    assert!(status == 0, "replace the table: {error}");
+    replace_table(socket, &argument).expect("replace the table");
 }
 
 fn ask(socket: c_int, option: c_int, buffer: &mut [u8]) {

@@ -40,6 +40,19 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Builds the agent and its examples, the stand-in for malware among them; gives the folder of the programs.
+pub(crate) fn build_agent() -> anyhow::Result<PathBuf> {
+    run(cargo().current_dir(root()).args([
+        "build",
+        "--locked",
+        "--package",
+        "wallwatch",
+        "--bins",
+        "--examples",
+    ]))?;
+    Ok(target().join("debug"))
+}
+
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));

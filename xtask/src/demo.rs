@@ -85,15 +85,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Folder of the programs.
 fn build() -> anyhow::Result<PathBuf> {
     println!("== the agent is built");
-    cmd::run(cmd::cargo().current_dir(cmd::root()).args([
-        "build",
-        "--locked",
-        "--package",
-        "wallwatch",
-        "--bins",
-        "--examples",
-    ]))?;
-    Ok(cmd::target().join("debug"))
+    cmd::build_agent()
 }
 
 /// Loading programs into the kernel wants root; building them did not.

@@ -53,16 +53,9 @@ const RELEASE_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(cmd::is_root(), "to boot a guest wants root");
     setup::ensure(&[DEBOOTSTRAP, NSPAWN, NSENTER], !options.no_install)?;
-    cmd::run(cmd::cargo().current_dir(cmd::root()).args([
-        "build",
-        "--locked",
-        "--package",
-        "wallwatch",
-        "--bins",
-        "--examples",
-    ]))?;
+    let programs = cmd::build_agent()?;
     let root = Root::copy_of(&machine::installation()?)?;
-    install(&root)?;
+    install(&root, &programs)?;
 
     let guest = Guest::boot(&root)?;
     let checked = guest.check();
@@ -82,10 +75,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// What a package would do.
-fn install(root: &Root) -> anyhow::Result<()> {
-    let built = cmd::target().join("debug");
+fn install(root: &Root, programs: &Path) -> anyhow::Result<()> {
     let packaging = cmd::root().join("agent/packaging");
-    root.install(&built.join("wallwatch"), "/usr/bin/wallwatch", "755")?;
+    root.install(&programs.join("wallwatch"), "/usr/bin/wallwatch", "755")?;
     let unit = format!("/usr/lib/systemd/system/{UNIT}");
     root.install(&packaging.join(UNIT), &unit, "644")?;
     root.install(
@@ -93,7 +85,7 @@ fn install(root: &Root) -> anyhow::Result<()> {
         "/usr/lib/sysusers.d/wallwatch.conf",
         "644",
     )?;
-    root.install(&built.join("examples/malware-stub"), MALWARE, "755")?;
+    root.install(&programs.join("examples/malware-stub"), MALWARE, "755")?;
     root.write(CONFIG, SETTINGS)
 }
 
